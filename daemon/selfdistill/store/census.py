@@ -1,0 +1,90 @@
+"""What the catalogue adds up to: the figures of `status`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from selfdistill.model import Records
+from selfdistill.store.part import Part
+
+_MOST_TYPES: Final = 32  # as many names as model.Records holds
+
+# Drift is kept as columns beside the log so that 100,000 logs are summed inside SQLite.
+_CENSUS: Final = """
+    SELECT source, count(*), sum(gone_at IS NOT NULL),
+        sum(EXISTS(SELECT 1 FROM cursors WHERE log_id = logs.id)),
+        count(DISTINCT CASE WHEN session <> '' THEN session ELSE session_hint END),
+        sum(CASE WHEN pending_since IS NOT NULL THEN max(size - distilled_size, 0) ELSE 0 END),
+        min(pending_since),
+        sum(records_total), sum(records_known), sum(records_ignored), sum(records_unknown), sum(records_undecodable)
+    FROM logs GROUP BY source ORDER BY source
+"""
+
+_types = msgspec.json.Decoder(dict[str, int])
+
+
+class SourceCensus(Struct, frozen=True):
+    """One source in figures. Bytes are on disk; times are seconds since the epoch, None where there is none.
+
+    `tracked` logs have a cursor; `bytes_behind` and `oldest_pending_since` are about logs with work to do.
+    """
+
+    logs: int = 0
+    gone: int = 0
+    tracked: int = 0
+    sessions: int = 0
+    bytes_behind: int = 0
+    oldest_pending_since: float | None = None
+    records: Records = field(default_factory=Records)
+    last_success: float | None = None
+
+
+class Census(Part):
+    """Sums over the catalogue; each is one read."""
+
+    def ledger(self) -> dict[str, dict[str, int]]:
+        """How many logs are skipped, by source and by `model.Skip` word."""
+        ledger: dict[str, dict[str, int]] = {}
+        sql = "SELECT source, skip, count(*) FROM logs WHERE skip IS NOT NULL GROUP BY source, skip ORDER BY 1, 2"
+        for source, word, count in self._database.rows(sql):
+            ledger.setdefault(source, {})[word] = count
+        return ledger
+
+    def census(self) -> dict[str, SourceCensus]:
+        """Each source in figures: what was seen, what is tracked, what is behind, what was not understood."""
+        types = self._unknown_types()
+        successes = self._last_successes()
+        return {
+            row[0]: SourceCensus(
+                logs=row[1],
+                gone=row[2],
+                tracked=row[3],
+                sessions=row[4],
+                bytes_behind=row[5],
+                oldest_pending_since=row[6],
+                records=Records(row[7], row[8], row[9], row[10], row[11], types.get(row[0], {})),
+                last_success=successes.get(row[0]),
+            )
+            for row in self._database.rows(_CENSUS)
+        }
+
+    def _unknown_types(self) -> dict[str, dict[str, int]]:
+        """The names of unknown records, the most frequent first, at most 32 for a source."""
+        totals: dict[str, dict[str, int]] = {}
+        for source, types in self._database.rows(
+            "SELECT source, unknown_types FROM logs WHERE unknown_types IS NOT NULL"
+        ):
+            of_source = totals.setdefault(source, {})
+            for name, count in _types.decode(types).items():
+                of_source[name] = of_source.get(name, 0) + count
+        return {
+            source: dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_TYPES])
+            for source, counts in totals.items()
+        }
+
+    def _last_successes(self) -> dict[str, float]:
+        sql = "SELECT source, max(updated_at) FROM cursors JOIN logs ON logs.id = log_id GROUP BY source"
+        return dict(self._database.rows(sql))

@@ -1,0 +1,193 @@
+"""Committing: findings, sightings, cursor, catalogue and lessons of one piece of work, all or nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from selfdistill.errors import CursorMoved
+from selfdistill.model import Cursor, Finding, Outcome, Records, Session, Skip, Stat
+from selfdistill.store.catalogue import signed_stat
+from selfdistill.store.cursors import load_cursor, same_place, save_cursor
+from selfdistill.store.deriving import Committed, Deriving
+from selfdistill.store.findings import Place, ProjectRef, add, forget, prepare, tidy
+from selfdistill.store.part import storable
+
+if TYPE_CHECKING:
+    from selfdistill.store.database import Row
+    from selfdistill.store.findings import Key, Seen
+
+_MOST_TYPES: Final = 32
+
+_FACTS: Final = """
+    UPDATE logs SET
+        session = CASE WHEN :session = '' THEN session ELSE :session END,
+        parent_session = CASE WHEN :session = '' THEN parent_session ELSE :parent END,
+        machine_run = :machine_run,
+        dev = :dev, ino = :ino, size = :size, mtime_ns = :mtime_ns, ctime_ns = :ctime_ns,
+        pending_since = :pending_since,
+        distilled_size = :distilled_size,
+        skip = :skip, skip_detail = '',
+        records_total = records_total * :keep + :total,
+        records_known = records_known * :keep + :known,
+        records_ignored = records_ignored * :keep + :ignored,
+        records_unknown = records_unknown * :keep + :unknown,
+        records_undecodable = records_undecodable * :keep + :undecodable,
+        unknown_types = :unknown_types,
+        outcome = coalesce(:outcome, outcome),
+        failure_probability = coalesce(:failure_probability, failure_probability)
+    WHERE id = :id
+"""
+
+_types = msgspec.json.Decoder(dict[str, int])
+
+
+class Commit(Struct, frozen=True):
+    """One distiller's work on one log, from the cursor `before` to the cursor `after`.
+
+    `records` counts what was read for this commit; the store adds up. `stat` is what the log looked like when it was
+    opened. `findings` come with their project and whether they are provisional (their episode is still open).
+    `restart`: drop all earlier sightings of this log and distiller first (a new generation, `run --again`).
+    `complete`: all that the log held at `stat` has been read, so that it waits no longer, unless it was seen to change
+    meanwhile.
+    """
+
+    log_id: int
+    distiller: str
+    version: int
+    before: Cursor | None
+    after: Cursor
+    session: Session
+    records: Records
+    stat: Stat
+    findings: Sequence[tuple[ProjectRef, Finding, bool]] = ()
+    restart: bool = False
+    complete: bool = True
+    outcome: Outcome | None = None
+    skip: Skip | None = None
+
+
+class _Log(Struct, frozen=True):
+    """What the catalogue says of the log that a commit is about."""
+
+    session: str
+    hint: str
+    directory: bytes
+    name: bytes
+    stat: tuple[int, int, int, int, int]
+    changed_at: float
+    pending_since: float | None
+    distilled_size: int
+    skip: str | None
+    gone: bool
+    unknown_types: bytes | None
+
+
+class Commits(Deriving):
+    """Committing."""
+
+    def commit(self, work: Commit) -> Committed:
+        """Write the work and derive the lessons it touches, in one transaction; what that did to the lessons.
+
+        Raises CursorMoved, with nothing written, if the stored cursor is no longer `work.before`: another process
+        was first. Inside `transaction()` only this commit is undone then, the others stay.
+        """
+        seen = prepare(work.distiller, work.findings)
+        with self._database.transaction():
+            log = self._log(work)
+            generation = work.after.generation if work.restart else None
+            dropped = forget(self._database, work.log_id, work.distiller, generation=generation)
+            raised = self._add(work, seen, _session(work.session, log))
+            for finding_id in dropped:
+                tidy(self._database, finding_id)
+            save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
+            self._database.run(_FACTS, _facts(work, log))
+            keys: set[Key] = {(item.project, item.finding.merge_key) for item in seen}
+            keys.update(dropped.values())
+            return self._derive_all(keys, doubtful=raised | {merge_key for _, merge_key in dropped.values()})
+
+    def _log(self, work: Commit) -> _Log:
+        """The log's row; raises CursorMoved if it, or the cursor that the work starts from, is gone."""
+        row = self._database.row(
+            "SELECT session, session_hint, directory, name, dev, ino, size, mtime_ns, ctime_ns, changed_at,"
+            " pending_since, distilled_size, skip, gone_at, unknown_types FROM logs WHERE id = ?",
+            (work.log_id,),
+        )
+        stored = load_cursor(self._database, work.log_id, work.distiller)
+        if row is None or not same_place(stored, work.before):
+            raise CursorMoved(
+                f"Log {work.log_id} in {self._database.path} was distilled by another process first.",
+                "Nothing to do: this work is dropped.",
+            )
+        return _log_of(row)
+
+    def _add(self, work: Commit, seen: list[Seen], session: str) -> set[str]:
+        """Add the findings; the merge keys of known findings whose rows changed by that."""
+        place = Place(work.log_id, work.distiller, work.version, work.after.generation, session)
+        return {item.finding.merge_key for item in seen if add(self._database, item, place)}
+
+
+def _log_of(row: Row) -> _Log:
+    return _Log(
+        row[0], row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12], row[13] is not None, row[14]
+    )
+
+
+def _session(session: Session, log: _Log) -> str:
+    """The session that sightings count for: the one that spawned a machine run, else the log's own, else its place."""
+    spawned_by = session.parent if session.machine_run else ""
+    named = storable(spawned_by or session.id) or log.session or log.hint
+    return named or storable(os.fsdecode(log.directory + b"/" + log.name))
+
+
+def _facts(work: Commit, log: _Log) -> dict[str, object]:
+    """The catalogue's columns after this commit.
+
+    If the log was seen again after it was opened (its ctime moved on), that newer stat stays, and the log stays
+    pending since that change.
+    """
+    seen_later = log.stat[4] > work.stat.ctime_ns
+    pending_since = log.pending_since
+    if work.complete:
+        pending_since = log.changed_at if seen_later and pending_since is not None else None
+    distilled_size = work.stat.size if work.complete else min(work.after.proof.offset, work.stat.size)
+    dev, ino, size, mtime_ns, ctime_ns = log.stat if seen_later else signed_stat(work.stat)
+    records = work.records
+    return {
+        "id": work.log_id,
+        "session": storable(work.session.id),
+        "parent": storable(work.session.parent),
+        "machine_run": work.session.machine_run,
+        "dev": dev,
+        "ino": ino,
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "ctime_ns": ctime_ns,
+        "pending_since": pending_since,
+        "distilled_size": distilled_size if work.restart else max(distilled_size, min(log.distilled_size, size)),
+        "skip": Skip.GONE.value if log.gone and log.skip == Skip.GONE else work.skip,
+        "keep": not work.restart,
+        "total": records.total,
+        "known": records.known,
+        "ignored": records.ignored,
+        "unknown": records.unknown,
+        "undecodable": records.undecodable,
+        "unknown_types": _merged_types(records, None if work.restart else log.unknown_types),
+        "outcome": work.outcome.verdict.value if work.outcome else None,
+        "failure_probability": work.outcome.failure_probability if work.outcome else None,
+    }
+
+
+def _merged_types(records: Records, known: bytes | None) -> bytes | None:
+    """The names of unknown records so far, at most 32 (the first that came)."""
+    if not records.unknown_types:
+        return known
+    counts = _types.decode(known) if known else {}
+    for name, count in records.unknown_types.items():
+        if name in counts or len(counts) < _MOST_TYPES:
+            counts[storable(name)] = counts.get(name, 0) + count
+    return msgspec.json.encode(counts)

@@ -1,0 +1,111 @@
+"""Cursors: how far each distiller has read each log, and what went wrong on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from selfdistill.model import Cursor, Proof
+from selfdistill.store.part import Part, storable
+
+if TYPE_CHECKING:
+    from selfdistill.store.database import Database
+
+_LOAD: Final = """
+    SELECT offset, head_length, head, tail_length, tail, generation, version, parser_state, carry
+    FROM cursors WHERE log_id = ? AND distiller = ?
+"""
+_SAVE: Final = """
+    INSERT INTO cursors(log_id, distiller, offset, head_length, head, tail_length, tail, generation, version,
+        parser_state, carry, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT(log_id, distiller) DO UPDATE SET
+        offset = excluded.offset, head_length = excluded.head_length, head = excluded.head,
+        tail_length = excluded.tail_length, tail = excluded.tail, generation = excluded.generation,
+        version = excluded.version, parser_state = excluded.parser_state, carry = excluded.carry,
+        updated_at = excluded.updated_at
+"""
+_FAIL: Final = """
+    INSERT INTO failures VALUES (?, ?, 1, ?, ?)
+    ON CONFLICT(log_id, distiller) DO UPDATE SET
+        attempts = attempts + 1, not_before = excluded.not_before, last_error = excluded.last_error
+    RETURNING attempts
+"""
+
+
+class Cursors(Part):
+    """Cursors are written by `commit` alone; here they are read, and failures are counted."""
+
+    def cursor(self, log_id: int, distiller: str) -> Cursor | None:
+        """How far this distiller has read this log; None if it never has."""
+        return load_cursor(self._database, log_id, distiller)
+
+    def outdated(self, distiller: str, version: int) -> int:
+        """How many logs were read by an older version of this distiller (`run --again` renews them)."""
+        row = self._database.row(
+            "SELECT count(*) FROM cursors WHERE distiller = ? AND version < ?", (distiller, version)
+        )
+        return int(row[0]) if row else 0
+
+    def fail(self, log_id: int, distiller: str, error: str, not_before: float) -> int:
+        """Note that distilling failed and when to try again; how often in a row it has by now. The cursor stays."""
+        with self._database.transaction():
+            row = self._database.row(_FAIL, (log_id, distiller, not_before, storable(error)))
+        return int(row[0]) if row else 0
+
+    def retry(self, session: str | None = None) -> int:
+        """Lift the waiting time and quarantine of one session's logs (None: of all); how many logs that freed."""
+        with self._database.transaction():
+            rows = self._database.rows(
+                "SELECT id FROM logs WHERE (:session IS NULL OR session = :session OR session_hint = :session)"
+                " AND (skip = 'quarantined' OR EXISTS(SELECT 1 FROM failures WHERE log_id = logs.id))",
+                {"session": session if session is None else storable(session)},
+            )
+            for (log_id,) in rows:
+                self._database.run("DELETE FROM failures WHERE log_id = ?", (log_id,))
+                self._database.run(
+                    "UPDATE logs SET skip = NULL, skip_detail = '' WHERE id = ? AND skip = 'quarantined'", (log_id,)
+                )
+        return len(rows)
+
+
+def load_cursor(database: Database, log_id: int, distiller: str) -> Cursor | None:
+    """The stored cursor, or None."""
+    row = database.row(_LOAD, (log_id, distiller))
+    if row is None:
+        return None
+    return Cursor(proof=Proof(*row[0:5]), generation=row[5], version=row[6], parser_state=row[7], carry=row[8])
+
+
+def save_cursor(database: Database, log_id: int, distiller: str, cursor: Cursor, now: float) -> None:
+    """Store the cursor and forget the failures that came before it."""
+    proof = cursor.proof
+    database.run(
+        _SAVE,
+        (
+            log_id,
+            distiller,
+            proof.offset,
+            proof.head_length,
+            proof.head,
+            proof.tail_length,
+            proof.tail,
+            cursor.generation,
+            cursor.version,
+            cursor.parser_state,
+            cursor.carry,
+            now,
+        ),
+    )
+    database.run("DELETE FROM failures WHERE log_id = ? AND distiller = ?", (log_id, distiller))
+
+
+def same_place(one: Cursor | None, other: Cursor | None) -> bool:
+    """Whether two cursors stand at the same place of the same log, for the same version of the distiller."""
+    if one is None or other is None:
+        return one is other
+    return (one.proof.offset, one.proof.tail, one.generation, one.version) == (
+        other.proof.offset,
+        other.proof.tail,
+        other.generation,
+        other.version,
+    )

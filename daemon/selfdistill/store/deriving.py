@@ -1,0 +1,170 @@
+"""Lessons follow from findings and verdicts: whatever touches a key derives its lesson anew, in its transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from selfdistill.errors import InternalError
+from selfdistill.model import Lesson, LessonState, Scope
+from selfdistill.store.findings import is_shared, load_findings
+from selfdistill.store.lessons import Verdict, VerdictKind, derived_columns, lesson_of
+from selfdistill.store.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from selfdistill.store.database import Row
+    from selfdistill.store.findings import Key
+
+# Never REPLACE: that would give the row a new number behind the back of the search index.
+_INSERT: Final = """
+    INSERT INTO lessons(id, project, merge_key, signal, condition, trigger_type, action_type, action, rationale,
+        confidence, scope, tags, state, support, distiller, version, model, first_seen, last_seen,
+        created_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING number
+"""
+# Without id, project and merge_key, so that their indices are left alone.
+_UPDATE: Final = """
+    UPDATE lessons SET signal = ?, condition = ?, trigger_type = ?, action_type = ?, action = ?, rationale = ?,
+        confidence = ?, scope = ?, tags = ?, state = ?, support = ?, distiller = ?, version = ?, model = ?,
+        first_seen = ?, last_seen = ?, updated_at = ?
+    WHERE number = ?
+"""
+_INDEX: Final = "INSERT INTO lessons_index(rowid, condition, action, rationale, tags) VALUES (?, ?, ?, ?, ?)"
+_UNINDEX: Final = (
+    "INSERT INTO lessons_index(lessons_index, rowid, condition, action, rationale, tags)"
+    " VALUES ('delete', ?, ?, ?, ?, ?)"
+)
+_STATE_OF: Final = {
+    VerdictKind.APPROVE: LessonState.ACTIVE,
+    VerdictKind.REJECT: LessonState.REJECTED,
+    VerdictKind.ARCHIVE: LessonState.ARCHIVED,
+}
+
+
+class Committed(Struct):
+    """What a commit did to the lessons: new ones, known ones whose rows changed, and how many went."""
+
+    created: list[Lesson] = field(default_factory=list)
+    merged: list[Lesson] = field(default_factory=list)
+    removed: int = 0
+
+
+class Deriving(Part):
+    """Deriving; only inside a transaction."""
+
+    def _derive_all(self, keys: Collection[Key], doubtful: Collection[str]) -> Committed:
+        """Derive the lessons of these keys. `doubtful` merge keys may have lost what made them global."""
+        shared: dict[str, bool] = {}
+        wanted = set(keys)
+        for merge_key in {key for _, key in keys}:
+            shared[merge_key], flipped = self._share(merge_key, doubtful=merge_key in doubtful)
+            if flipped:
+                rows = self._database.rows("SELECT project FROM lessons WHERE merge_key = ?", (merge_key,))
+                wanted.update((project, merge_key) for (project,) in rows)
+        done = Committed()
+        for project, merge_key in sorted(wanted):
+            self._derive_one(project, merge_key, shared=shared[merge_key], done=done)
+        return done
+
+    def _share(self, merge_key: str, *, doubtful: bool) -> tuple[bool, bool]:
+        """Whether a merge key is global by its findings, and whether that is news."""
+        remembered = self._database.remembered
+        before = remembered.get(("shared", merge_key))
+        if before is None:
+            before = bool(self._database.row("SELECT 1 FROM shared_keys WHERE merge_key = ?", (merge_key,)))
+        # Without doubt nothing is read again: more findings cannot make a key less shared.
+        now = bool(before and not doubtful) or is_shared(self._database, merge_key)
+        if now and not before:
+            self._database.run("INSERT INTO shared_keys VALUES (?)", (merge_key,))
+        elif before and not now:
+            self._database.run("DELETE FROM shared_keys WHERE merge_key = ?", (merge_key,))
+        remembered["shared", merge_key] = now
+        return now, now != before
+
+    def _derive_one(self, project: str, merge_key: str, *, shared: bool, done: Committed) -> None:
+        row, verdict = self._standing(project, merge_key)
+        lesson = self._derive(load_findings(self._database, project, merge_key), verdict)
+        if lesson is None and row is not None and verdict and verdict.state is LessonState.REJECTED:
+            lesson = lesson_of(row)  # a tombstone outlives its findings
+        if lesson is not None:
+            if (lesson.project, lesson.merge_key) != (project, merge_key):
+                raise InternalError(f"The lesson {lesson.id} was derived for another key than its findings have.")
+            after = self._save(_judged(lesson, verdict, shared=shared), row, done)
+            self._database.remembered["standing", project, merge_key] = after, verdict
+        elif row is not None:
+            self._database.run(_UNINDEX, _words(row))
+            self._database.run("DELETE FROM lessons WHERE number = ?", row[:1])
+            self._database.remembered["standing", project, merge_key] = None, verdict
+            done.removed += 1
+
+    def _standing(self, project: str, merge_key: str) -> tuple[Row | None, Verdict | None]:
+        """The lesson's row and the verdict on it, as they stand before deriving."""
+        known = self._database.remembered.get(("standing", project, merge_key))
+        if known is not None:
+            return known[0], known[1]
+        row = self._database.row("SELECT * FROM lessons WHERE merge_key = ? AND project = ?", (merge_key, project))
+        return row, self._verdict(project, merge_key)
+
+    def _save(self, lesson: Lesson, row: Row | None, done: Committed) -> Row:
+        """Write the lesson's row if anything changed; the row as it is then."""
+        columns = derived_columns(lesson)
+        if row is not None and row[1:20] == columns:
+            return row
+        now = self._clock()
+        if row is None:
+            number = self._database.rows(_INSERT, (*columns, now, now))[0][0]
+            after = (number, *columns, 0, 0, now, now)
+            self._database.run(_INDEX, _words(after))
+            done.created.append(lesson_of(after))
+        else:
+            after = (row[0], *columns, *row[20:23], now)
+            self._update(row, after)
+            done.merged.append(lesson_of(after))
+        return after
+
+    def _update(self, before: Row, after: Row) -> None:
+        self._database.run(_UPDATE, (*after[4:20], after[23], after[0]))
+        if before[1] != after[1]:
+            self._database.run("UPDATE lessons SET id = ? WHERE number = ?", (after[1], after[0]))
+        if _words(before) != _words(after):  # most updates raise support and confidence and leave the words alone
+            self._database.run(_UNINDEX, _words(before))
+            self._database.run(_INDEX, _words(after))
+
+    def _verdict(self, project: str, merge_key: str) -> Verdict | None:
+        """What a person decided in all, or None."""
+        verdict = None
+        for kind, at, note in self._database.rows(
+            "SELECT kind, at, note FROM verdicts WHERE merge_key = ? AND project = ? ORDER BY number",
+            (merge_key, project),
+        ):
+            verdict = _after(verdict or Verdict(), VerdictKind(kind), at, note)
+        return verdict if verdict and (verdict.state or verdict.scope) else None
+
+
+def _words(row: Row) -> Row:
+    """Of a row of `lessons`: its number and what is indexed."""
+    return row[0], row[5], row[8], row[9], row[12]
+
+
+def _after(verdict: Verdict, kind: VerdictKind, at: float, note: str) -> Verdict:
+    if kind is VerdictKind.GLOBAL:
+        return replace(verdict, scope=Scope.GLOBAL, at=at, note=note)
+    if kind is VerdictKind.LOCAL:
+        return replace(verdict, scope=Scope.PROJECT, at=at, note=note)
+    return replace(verdict, state=_STATE_OF.get(kind), at=at, note=note)
+
+
+def _judged(lesson: Lesson, verdict: Verdict | None, *, shared: bool) -> Lesson:
+    """The lesson as it may stand: a person's word goes before anything derived."""
+    state = verdict.state if verdict and verdict.state else lesson.state
+    scope = Scope.GLOBAL if shared else lesson.scope
+    if verdict and verdict.scope:
+        scope = verdict.scope
+    if (state, scope) == (lesson.state, lesson.scope):
+        return lesson
+    return replace(lesson, state=state, scope=scope)

@@ -1,0 +1,27 @@
+"""What every part of the store works with, and how values become columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from selfdistill.store.database import Database
+    from selfdistill.store.lessons import Derive
+
+
+class Part:
+    """One subject of the store; `Store` is all of them over one connection."""
+
+    def __init__(self, database: Database, *, derive: Derive, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._derive = derive
+        self._clock = clock
+
+
+def storable(text: str) -> str:
+    """The text as SQLite takes it: a lone surrogate, which kills an INSERT (reliability.md 2.3), becomes `?`."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")

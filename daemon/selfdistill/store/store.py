@@ -1,0 +1,104 @@
+"""The store as the rest of the program sees it: all parts over one connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from selfdistill.errors import InternalError
+from selfdistill.store.catalogue import Catalogue
+from selfdistill.store.census import Census
+from selfdistill.store.checkouts import Checkouts
+from selfdistill.store.commits import Commits
+from selfdistill.store.cursors import Cursors
+from selfdistill.store.lessons import Lessons
+from selfdistill.store.opening import close_database, open_database
+from selfdistill.store.rehearsal import open_rehearsal
+from selfdistill.store.runs import Runs
+from selfdistill.store.search import Search
+from selfdistill.store.snapshot import Snapshot, open_snapshot
+from selfdistill.store.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+    from selfdistill.model import Lesson, StoredFinding
+    from selfdistill.store.lessons import Derive, Verdict
+
+
+class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, Search, Runs):
+    """One open store. Any thread may use it, one at a time; other processes may write beside it.
+
+    Every method raises `errors.StoreError`s: StoreFull and StoreBusy are temporary and leave nothing behind.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        derive: Derive,
+        clock: Callable[[], float] = time.time,
+        busy_seconds: float = 5.0,
+    ) -> Self:
+        """Open the store for writing; made, checked and brought to the newest schema as need be.
+
+        `derive` makes lessons of findings; `clock` gives seconds since the epoch; `busy_seconds` is how long to wait
+        for another process's transaction. The directory must be there.
+        """
+        return cls(open_database(path, clock=clock, busy_seconds=busy_seconds), derive=derive, clock=clock)
+
+    @classmethod
+    def open_read_only(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self | None:
+        """Open the store for reading, without a trace in its directory; None if there is none.
+
+        Raises StoreError if its schema is older (`selfdistill run` upgrades it). Not for a process that writes the
+        same store.
+        """
+        database = open_snapshot(path)
+        return None if database is None else cls(database, derive=_no_derive, clock=clock)
+
+    @classmethod
+    def rehearsal(cls, path: Path, *, derive: Derive, clock: Callable[[], float] = time.time) -> Self:
+        """Open a copy of the store in memory, for a dry run; empty if there is no store. Nothing is written anywhere.
+
+        Raises what `open_read_only` raises.
+        """
+        return cls(open_rehearsal(path, clock=clock), derive=derive, clock=clock)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make several calls one transaction: all or nothing, and one wait for the disk (3 ms) instead of many."""
+        return self._database.transaction()
+
+    def close(self) -> None:
+        """Close cleanly: the journal is folded in, and the next start need not check the file. Twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if isinstance(self._database, Snapshot):
+            self._database.close()
+        else:
+            close_database(self._database, self._clock)
+
+    _closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif not self._closed:
+            # The first error must not be hidden by one of tidying up; the next start checks the file.
+            self._closed = True
+            self._database.close()
+
+
+def _no_derive(findings: Sequence[StoredFinding], verdict: Verdict | None) -> Lesson | None:
+    """Stand in for deriving in a store that is only read: nothing may ask for it."""
+    raise InternalError(f"A store opened for reading was asked to derive from {len(findings)} findings ({verdict}).")
