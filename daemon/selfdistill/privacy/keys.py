@@ -1,0 +1,168 @@
+"""Finds keys that tell by their shape: provider keys (also broken over lines or in base64), PEM blocks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from selfdistill.privacy.tokens import PREFIX, PREFIX_IN_BASE64, SHAPES, TOKEN, token_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_KEY_CHARACTERS: Final = 4096
+_MAX_LINES: Final = 64  # of a wrapped key
+_MAX_LINE: Final = 256
+
+
+class Secret(NamedTuple):
+    """Where a secret stands in a text, and its kind."""
+
+    start: int
+    end: int
+    kind: str
+
+
+_CHUNK: Final = re.compile(r"[A-Za-z0-9_.+/=~-]*")
+_WRAP: Final = re.compile(r"(?:\\\r?\n|\r?\n|\\r\\n|\\n)[ \t]*(?=[A-Za-z0-9_+/-])")
+# The rest of a random string on its next line: a digit, or capitals where words have none.
+_RANDOM: Final = re.compile(r"(?=.*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z])).{4,}")
+
+
+class Wrapped(NamedTuple):
+    """A run of key characters with its line breaks taken out, and where each piece stood in the text."""
+
+    joined: str
+    pieces: tuple[tuple[int, int], ...]
+
+    def end(self, length: int) -> int:
+        """The place in the text after the first `length` joined characters."""
+        for start, stop in self.pieces:
+            if length <= stop - start:
+                return start + length
+            length -= stop - start
+        return self.pieces[-1][1]
+
+
+def unwrapped(text: str, start: int, *, until: re.Pattern[str] | None = None) -> Wrapped:
+    """The run of key characters at `start`, with those of the next lines that seem to go on with it.
+
+    A next line goes on when `until` does not match yet what there is, or when it looks random.
+    """
+    end = _end_of_chunk(text, start)
+    joined, pieces = text[start:end], [(start, end)]
+    while len(pieces) < _MAX_LINES and len(joined) < MAX_KEY_CHARACTERS and (wrap := _WRAP.match(text, end)):
+        end = _end_of_chunk(text, wrap.end())
+        chunk = text[wrap.end() : end]
+        if not _RANDOM.match(chunk) and (until is None or until.match(joined)):
+            break
+        joined += chunk
+        pieces.append((wrap.end(), end))
+    return Wrapped(joined, tuple(pieces))
+
+
+def _end_of_chunk(text: str, start: int, limit: int = MAX_KEY_CHARACTERS) -> int:
+    """The end of the key characters at `start`, at most `limit` of them."""
+    match = _CHUNK.match(text, start, start + limit)
+    return match.end() if match else start
+
+
+def find_keys(text: str, start: int, end: int) -> Iterator[Secret]:
+    """Provider keys that begin in this part of the text."""
+    position = start
+    while match := PREFIX.search(text, position, end):
+        position = match.end()
+        if secret := _key_at(text, match.start()):
+            position = secret.end
+            yield secret
+    for match in PREFIX_IN_BASE64.finditer(text, start, end):
+        run = unwrapped(text, match.start())
+        if kind := _kind_in_base64(run.joined):
+            yield Secret(match.start(), run.pieces[-1][1], kind)
+    for match in SHAPES.finditer(text, start, end):
+        kind = match.lastgroup or ""
+        yield Secret(match.start(kind), match.end(kind), kind)
+
+
+def _key_at(text: str, start: int) -> Secret | None:
+    """The provider key that begins here, on one line or on several."""
+    found = TOKEN.match(text, start, start + MAX_KEY_CHARACTERS)
+    end = _end_of_chunk(text, start, _MAX_LINE) if found is None else found.end()
+    if not _WRAP.match(text, end):
+        return None if found is None else Secret(start, end, token_kind(found))
+    run = unwrapped(text, start, until=TOKEN)
+    found = TOKEN.match(run.joined)
+    return Secret(start, run.end(found.end()), token_kind(found)) if found else None
+
+
+def _kind_in_base64(encoded: str) -> str:
+    """The kind of the key that this base64 text holds, "" for none."""
+    decoded = decoded_base64(encoded)
+    match = TOKEN.match(decoded)
+    return token_kind(match) if match else ""
+
+
+def decoded_base64(encoded: str) -> str:
+    """The printable ASCII text in a base64 or base64url text, "" when there is none."""
+    body = encoded.rstrip("=").replace("-", "+").replace("_", "/")
+    body = body[: len(body) // 4 * 4] if len(body) % 4 == 1 else body + "=" * (-len(body) % 4)
+    try:
+        text = base64.b64decode(body, validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return text if text.rstrip("\n").isprintable() else ""
+
+
+_HEAD_CHARACTERS: Final = 12
+_ASCII_IN_BASE64: Final = re.compile(r"(?:[A-Za-f][A-Za-z0-9+/]{3}){3}")  # each third byte below 128
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{16,2000}={0,2}(?![A-Za-z0-9+/_-])")
+# A letter in the name: GitHub's node ids decode to `04:User12345`.
+_USER_AND_PASSWORD: Final = re.compile(r"(?=[^:]*[A-Za-z])[A-Za-z0-9_.@+-]{2,64}:[!-~]{4,}\n?\Z")
+
+
+def may_be_base64(text: str, start: int) -> bool:
+    """Whether the run can be base64 of text: both cases, no joints, and a head that decodes to printable characters.
+
+    9 random bytes are printable once in 7,000 times, so the head decides for nearly all.
+    """
+    head = text[start : start + _HEAD_CHARACTERS]
+    return _ASCII_IN_BASE64.match(head) is not None and bool(decoded_base64(head))
+
+
+def find_basic_credentials(text: str, start: int) -> Iterator[Secret]:
+    """`user:password` in base64, wherever it stands."""
+    match = _BASE64.match(text, start)
+    if match is not None and _USER_AND_PASSWORD.match(decoded_base64(match[0])):
+        yield Secret(match.start(), match.end(), "basic")
+
+
+_GAP: Final = r"(?: |\+|%20)"
+_PEM_BEGIN: Final = re.compile(
+    rf"-----BEGIN{_GAP}(?:[A-Z0-9]{{1,20}}{_GAP}){{0,4}}PRIVATE{_GAP}KEY(?:{_GAP}BLOCK)?-----"
+)
+_PEM_END: Final = re.compile(rf"-----END{_GAP}(?:[A-Z0-9]{{1,20}}{_GAP}){{0,4}}PRIVATE{_GAP}KEY(?:{_GAP}BLOCK)?-----")
+# Code that only names the marker goes on with a quote and code; a key goes on with its body, or is cut off.
+_PEM_BODY: Final = re.compile(
+    r"(?:\\+[nr]|%0[AaDd]|[\s\"'+,\\>|#*-]){0,80}(?:[A-Za-z0-9+/=]{8}|Proc-Type|Version:|Comment:|$)"
+)
+_PEM_IN_BASE64: Final = re.compile(r"LS0tLS1CRUdJTi(?!BDRV|BQVU|BUUl)[A-Za-z0-9+/=\s]{24,}")
+
+
+def find_pem(text: str) -> Iterator[Secret]:
+    """Private keys in PEM; one without an END reaches to the end of the text, because the rest may be its body."""
+    position = 0
+    while begin := _PEM_BEGIN.search(text, position):
+        position = begin.end()
+        if not _PEM_BODY.match(text, begin.end()):
+            continue
+        end = _PEM_END.search(text, begin.end())
+        position = len(text) if end is None else end.end()
+        yield Secret(begin.start(), position, "private-key")
+
+
+def find_encoded_pem(text: str) -> Iterator[Secret]:
+    """Private keys in PEM in base64, as Kubernetes keeps them."""
+    for match in _PEM_IN_BASE64.finditer(text):
+        yield Secret(match.start(), match.end(), "private-key")
