@@ -229,7 +229,7 @@ class Action(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True, omit_defaults=True):
-    """One record that a finding rests on. `quote` is verbatim from the redacted, decoded text, at most 600 characters."""
+    """One record a finding rests on. `quote` is verbatim from the redacted, decoded text, at most 600 characters."""
 
     uid: str
     span: Span

@@ -1,0 +1,310 @@
+"""Events in, moments out: pairs calls with results, reads human turns, and says which signals each gives.
+
+A fold whose state is small and stored, so that a log read in any number of pieces gives the same moments.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from selfdistill.model import (
+    Author,
+    Event,
+    EventKind,
+    FailureClass,
+    Polarity,
+    Signal,
+    SignalKind,
+    Span,
+    ToolInput,
+    ToolKind,
+)
+from selfdistill.signals.edits import digest, restores_files, takes_back
+from selfdistill.signals.invocations import MAX_COMMAND
+from selfdistill.signals.loops import REPEATS, same_failures
+from selfdistill.signals.memory import MAX_PATH, Memory, clean_step
+from selfdistill.signals.outcome import Tally
+from selfdistill.signals.runs import TestRun, is_check_command, read_test_run
+from selfdistill.signals.steps import HumanTurn, Moment, Statement, Step, TurnKind
+from selfdistill.signals.tools import may_hide_failure, read_failure
+from selfdistill.signals.users import read_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_OPEN_CALLS: Final = 64
+MAX_TURN: Final = 2_000
+EXCERPT: Final = 200
+
+_TELLING: Final = frozenset({ToolKind.SHELL, ToolKind.EDIT, ToolKind.WRITE})  # kinds whose successes tell something
+_FINE: Final = frozenset({None, 0})
+_CHANGES: Final = frozenset({ToolKind.EDIT, ToolKind.WRITE})
+_TURN_SIGNALS: Final = {
+    TurnKind.CORRECTION: (SignalKind.CORRECTION, Polarity.NEGATIVE),
+    TurnKind.FAILURE_REPORT: (SignalKind.FAILURE_REPORT, Polarity.NEGATIVE),
+    TurnKind.FINDING: (SignalKind.FAILURE_REPORT, Polarity.NEGATIVE),
+    TurnKind.APPROVAL: (SignalKind.APPROVAL, Polarity.POSITIVE),
+    TurnKind.PRAISE: (SignalKind.PRAISE, Polarity.POSITIVE),
+}
+_FAILURE_SIGNALS: Final = {
+    FailureClass.ENVIRONMENT: (SignalKind.ENVIRONMENT, Polarity.NEUTRAL),
+    FailureClass.HUMAN: (SignalKind.REJECTION, Polarity.NEGATIVE),
+    FailureClass.EXPECTED: (SignalKind.TOOL_ERROR, Polarity.NEUTRAL),
+}
+_CHECK_SIGNALS: Final = {
+    "lint": SignalKind.LINT_FAILED,
+    "format": SignalKind.LINT_FAILED,
+    "typecheck": SignalKind.BUILD_FAILED,
+    "build": SignalKind.BUILD_FAILED,
+}
+
+
+class OpenCall(msgspec.Struct, omit_defaults=True):
+    """A call that has no result yet; texts redacted."""
+
+    uid: str
+    span: Span
+    tool: str
+    kind: ToolKind
+    command: str = ""
+    path: str = ""
+    cwd: str = ""
+    at: float | None = None
+    before: str = ""
+    after: str = ""
+    sidechain: bool = False
+
+
+class State(msgspec.Struct, omit_defaults=True):
+    """Everything that is carried from one piece of a log to the next."""
+
+    open_calls: dict[str, OpenCall] = msgspec.field(default_factory=dict)
+    memory: Memory = msgspec.field(default_factory=Memory)
+    episode: Tally = msgspec.field(default_factory=Tally)
+    session: Tally = msgspec.field(default_factory=Tally)
+    human_turns: int = 0
+    interrupted: bool = False
+    last_step: Step | None = None  # a refusal follows its result
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(State)
+
+
+class Observer:
+    """Reads one log's events in order; `state()` lets another observer go on where this one stops.
+
+    `redact` is applied to whole texts before they are cut, compared or kept. `human` is False for machine-run
+    sessions: their "user" turns are programs'.
+    """
+
+    def __init__(self, state: bytes | None, redact: Callable[[str], str], *, human: Callable[[], bool]) -> None:
+        self.carried = _DECODER.decode(state) if state else State()
+        self._redact = redact
+        self._human = human
+
+    def state(self) -> bytes:
+        """The carried state, a few hundred bytes to some 20 KB; redacted, because it is stored."""
+        for call in self.carried.open_calls.values():
+            call.command = self._redact(call.command)[:MAX_COMMAND] if call.command else ""
+            call.path = self._redact(call.path)[:MAX_PATH] if call.path else ""
+        self.carried.memory.clean(self._redact)
+        if self.carried.last_step is not None:
+            clean_step(self.carried.last_step, self._redact)
+        return _ENCODER.encode(self.carried)
+
+    def observe(self, event: Event, see: Callable[[Moment], None]) -> None:
+        """Show `see` the moment that an event completes, if it completes one; only then is it remembered."""
+        kind = event.kind
+        if kind is EventKind.TOOL_CALL:
+            self._open(event)
+        elif kind is EventKind.TOOL_RESULT:
+            self._close(event, see)
+        elif kind is EventKind.ASSISTANT:
+            if self.carried.memory.tests is not None:  # else nobody listens, and every second event is one
+                see(Moment(Statement(event.uid, event.span, event.text, event.at, event.ends_turn)))
+        elif kind is EventKind.USER or kind is EventKind.REJECTION:
+            self._human_turn(event, see)
+        elif kind is EventKind.INTERRUPT and self._human():
+            self.carried.interrupted = True
+            see(self._moment_of_interrupt(event))
+
+    def _open(self, event: Event) -> None:
+        """Remember a call until its result comes."""
+        given = event.input or ToolInput()
+        calls = self.carried.open_calls
+        calls[event.call_id] = OpenCall(
+            uid=event.uid,
+            span=event.span,
+            tool=event.tool,
+            kind=event.tool_kind,
+            command=given.command,
+            path=given.path,
+            cwd=event.cwd,
+            at=event.at,
+            before=digest(given.old),
+            after=digest(given.new) if given.old else "",
+            sidechain=event.sidechain,
+        )
+        while len(calls) > MAX_OPEN_CALLS:
+            del calls[next(iter(calls))]
+
+    def _close(self, event: Event, see: Callable[[Moment], None]) -> None:
+        """Pair a result with its call."""
+        call = self.carried.open_calls.pop(event.call_id, None)
+        if call is None:
+            return
+        flagged = bool(event.is_error) or event.exit_code not in _FINE
+        if not flagged and call.kind not in _TELLING:
+            self.carried.last_step = None
+            self.carried.memory.count()
+            return
+        step = self._step(call, event, flagged=flagged)
+        signals = tuple(self._signals(step))
+        self._tally(step, signals)
+        self.carried.last_step = step if step.failed else None
+        see(Moment(step, signals))
+        self.carried.memory.remember(step)
+
+    def clean(self, step: Step) -> None:
+        """Redact a step and everything remembered, so that a rule may quote it."""
+        clean_step(step, self._redact)
+        self.carried.memory.clean(self._redact)
+
+    def _step(self, call: OpenCall, event: Event, *, flagged: bool) -> Step:
+        """A finished step; the result is redacted only where something of it is kept."""
+        is_shell = call.kind is ToolKind.SHELL
+        run = self._run(call, event) if is_shell else None
+        failure = None
+        quote = ""
+        if flagged or (is_shell and may_hide_failure(event.text)):
+            failure = read_failure(call.kind, call.command, self._redact(event.text), flagged=flagged)
+            quote = failure.line if failure else ""
+        return Step(
+            uid=call.uid,
+            result_uid=event.uid,
+            span=call.span,
+            result_span=event.span,
+            tool=call.tool,
+            kind=call.kind,
+            at=event.at or call.at,
+            command=call.command,
+            path=call.path,
+            cwd=call.cwd or event.cwd,
+            failed=failure is not None or (run is not None and run.failed + run.errors > 0),
+            failure=failure,
+            quote=quote,
+            check=is_check_command(call.command) if failure and is_shell else "",
+            run=run,
+            before=call.before,
+            after=call.after,
+            sidechain=call.sidechain,
+        )
+
+    def _run(self, call: OpenCall, event: Event) -> TestRun | None:
+        """The test run that a result shows, its names redacted."""
+        run = read_test_run(call.command, event.text)
+        if run is None or not run.failing:
+            return run
+        return msgspec.structs.replace(run, failing=tuple(self._redact(name) for name in run.failing))
+
+    def _signals(self, step: Step) -> Iterator[Signal]:
+        """What a finished step says."""
+        spans = (step.span, step.result_span)
+        memory = self.carried.memory
+        if step.run:
+            failing = step.run.failed + step.run.errors
+            kind = SignalKind.TEST_FAILED if failing else SignalKind.TEST_PASSED
+            polarity = Polarity.NEGATIVE if failing else Polarity.POSITIVE
+            yield Signal(kind, polarity, spans, self._excerpt(step), f"{step.run.passed} passed, {failing} failed")
+        elif step.failure:
+            yield _failure_signal(step, spans)
+            if len(same_failures(memory.unsettled(), step)) == REPEATS:
+                yield Signal(
+                    SignalKind.LOOP, Polarity.NEGATIVE, spans, step.quote[:EXCERPT], "third time the same failure"
+                )
+        taken_back = step.kind is ToolKind.EDIT and takes_back(memory.edits, step)
+        if taken_back or (step.kind is ToolKind.SHELL and not step.failed and restores_files(step.command)):
+            detail = "an edit was taken back" if taken_back else "files were restored"
+            yield Signal(SignalKind.REVERT, Polarity.NEGATIVE, spans, self._excerpt(step), detail)
+
+    def _excerpt(self, step: Step) -> str:
+        """What a signal shows of a call, redacted."""
+        return self._redact(step.command or step.path)[:EXCERPT]
+
+    def _tally(self, step: Step, signals: tuple[Signal, ...]) -> None:
+        """Count what a step adds to the outcome."""
+        if not signals and step.kind not in _CHANGES:
+            return
+        for tally in (self.carried.episode, self.carried.session):
+            for signal in signals:
+                tally.add(signal.kind)
+            if step.run:
+                tally.last_test = "failed" if step.run.failed + step.run.errors else "passed"
+                tally.edited_since = False
+            elif step.kind in _CHANGES and not step.failed:
+                tally.edited_since = True
+
+    def _human_turn(self, event: Event, see: Callable[[Moment], None]) -> None:
+        """What a person said; programs' texts are nobody's opinion."""
+        if event.author is not Author.HUMAN or event.sidechain or not self._human():
+            return
+        carried = self.carried
+        if carried.memory.last_shell is not None:
+            clean_step(carried.memory.last_shell, self._redact)
+        refused = carried.last_step if event.kind is EventKind.REJECTION else None
+        text = self._redact(event.text)
+        kind = read_turn(
+            text, first=carried.human_turns == 0, interrupted=carried.interrupted, rejected=refused is not None
+        )
+        turn = HumanTurn(
+            uid=event.uid,
+            span=event.span,
+            text=text[:MAX_TURN],
+            kind=kind,
+            at=event.at,
+            cwd=event.cwd,
+            rejected=refused,
+            interrupted=carried.interrupted,
+            first=carried.human_turns == 0,
+        )
+        signals = tuple(_turn_signals(turn))
+        for signal in signals:
+            carried.episode.add(signal.kind)
+            carried.session.add(signal.kind)
+        see(Moment(turn, signals))
+        if event.kind is EventKind.USER:
+            carried.human_turns += 1
+            carried.interrupted = False
+            carried.episode = Tally(last_test=carried.episode.last_test, edited_since=carried.episode.edited_since)
+
+    def _moment_of_interrupt(self, event: Event) -> Moment:
+        """A person pressed Esc."""
+        signal = Signal(SignalKind.INTERRUPT, Polarity.NEGATIVE, (event.span,))
+        self.carried.episode.add(signal.kind)
+        self.carried.session.add(signal.kind)
+        return Moment(Statement(event.uid, event.span, "", event.at), (signal,))
+
+
+def _failure_signal(step: Step, spans: tuple[Span, ...]) -> Signal:
+    """The signal of a failed call, by whose fault it is and what the call was for."""
+    blame = step.failure.blame if step.failure else None
+    if blame in _FAILURE_SIGNALS:
+        kind, polarity = _FAILURE_SIGNALS[blame]
+    elif step.kind in {ToolKind.EDIT, ToolKind.WRITE}:
+        kind, polarity = SignalKind.EDIT_FAILURE, Polarity.NEGATIVE
+    elif blame is FailureClass.CHECK:
+        kind, polarity = _CHECK_SIGNALS.get(step.check, SignalKind.TEST_FAILED), Polarity.NEGATIVE
+    else:
+        kind, polarity = SignalKind.TOOL_ERROR, Polarity.NEGATIVE
+    detail = ": ".join(filter(None, (blame.value if blame else "", step.failure.fault.value if step.failure else "")))
+    return Signal(kind, polarity, spans, step.quote[:EXCERPT], detail)
+
+
+def _turn_signals(turn: HumanTurn) -> Iterator[Signal]:
+    """What a person's words say about the work before them."""
+    if turn.kind in _TURN_SIGNALS:
+        kind, polarity = _TURN_SIGNALS[turn.kind]
+        yield Signal(kind, polarity, (turn.span,), turn.text[:EXCERPT], turn.kind.value)
