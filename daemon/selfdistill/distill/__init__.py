@@ -1,0 +1,1 @@
+"""Events and signals in, findings out; and lessons out of findings."""

@@ -1,0 +1,1 @@
+"""The heuristic distiller: lessons from signals, without a model."""

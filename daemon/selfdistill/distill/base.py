@@ -1,0 +1,43 @@
+"""What a distiller is: events of one log in, findings out, with a small state to go on from.
+
+The contract every distiller keeps: the same events in any number of pieces give the same findings, because whatever
+must be remembered is in `carry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from msgspec import Struct
+
+from selfdistill.model import Event, Finding, Outcome, Session, Usage
+
+
+class Batch(Struct, frozen=True):
+    """The new part of one log. `session` tells its facts as far as they are known when it is called."""
+
+    events: Iterable[Event]
+    session: Callable[[], Session]
+
+
+class Distillate(Struct, frozen=True):
+    """What a batch gave. `provisional` findings hold until the next batch of the same log replaces them."""
+
+    findings: tuple[Finding, ...]
+    carry: bytes
+    outcome: Outcome | None = None
+    provisional: tuple[Finding, ...] = ()
+    usage: Usage = Usage()
+    events: int = 0
+
+
+class Distiller(Protocol):
+    """Turns events into findings."""
+
+    name: str
+    version: int
+
+    def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
+        """Distill a batch that goes on where the batch that gave `carry` ended; None starts a log."""
+        ...
