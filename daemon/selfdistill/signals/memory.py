@@ -6,7 +6,7 @@ without failures carries almost nothing. The horizon counts calls, not time or b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, field
@@ -61,6 +61,15 @@ class TestWatch(Struct, omit_defaults=True):
     step: Step
     edited: list[str] = []
     fixed_by: Step | None = None  # set when the tests passed; the agent's next statement may name the cause
+
+
+def at_once(redact: Callable[[str], str], texts: Iterable[str]) -> Callable[[str], str]:
+    """What redacts these texts: nothing at all if all together they hold no secret, which is nearly always so.
+
+    One look at 5 KB costs 0.1 ms, one at each of 40 short texts 0.6 ms.
+    """
+    together = "\n".join(texts)
+    return str if redact(together) == together else redact
 
 
 def clean_step(step: Step, redact: Callable[[str], str]) -> None:
@@ -121,19 +130,28 @@ class Memory(Struct, omit_defaults=True):
 
     def clean(self, redact: Callable[[str], str]) -> None:
         """Redact what is remembered, as wholes, then cut it. Doing it again changes nothing."""
-        for failed in self.failed:
-            clean_step(failed.step, redact)
+        redact = at_once(redact, self._texts())
+        for step in self._steps():
+            clean_step(step, redact)
         for worked in self.worked:
             worked.command = redact(worked.command)[:BRIEF]
-        refused = [told.turn.rejected for told in self.told]
-        for step in (self.last_shell, *self._watched(), *refused):
-            if step is not None:
-                clean_step(step, redact)
         if self.tests is not None:
             self.tests.edited = [redact(path)[:MAX_PATH] for path in self.tests.edited]
 
-    def _watched(self) -> tuple[Step | None, ...]:
-        return (self.tests.step, self.tests.fixed_by) if self.tests is not None else ()
+    def _steps(self) -> Iterator[Step]:
+        """Every step that is remembered."""
+        yield from (failed.step for failed in self.failed)
+        yield from (told.turn.rejected for told in self.told if told.turn.rejected)
+        watched = (self.tests.step, self.tests.fixed_by) if self.tests is not None else ()
+        yield from (step for step in (self.last_shell, *watched) if step is not None)
+
+    def _texts(self) -> Iterator[str]:
+        """Every text that is remembered as it came."""
+        for step in self._steps():
+            yield step.command
+            yield step.path
+        yield from (worked.command for worked in self.worked)
+        yield from self.tests.edited if self.tests is not None else ()
 
     def _forget(self) -> None:
         """Keep the state bounded."""

@@ -24,7 +24,7 @@ from selfdistill.model import (
 from selfdistill.signals.edits import digest, restores_files, takes_back
 from selfdistill.signals.invocations import MAX_COMMAND
 from selfdistill.signals.loops import REPEATS, same_failures
-from selfdistill.signals.memory import MAX_PATH, Memory, clean_step
+from selfdistill.signals.memory import MAX_PATH, Memory, at_once, clean_step
 from selfdistill.signals.outcome import Tally
 from selfdistill.signals.runs import TestRun, is_check_command, read_test_run
 from selfdistill.signals.steps import HumanTurn, Moment, Statement, Step, TurnKind
@@ -97,19 +97,28 @@ class Observer:
     """Reads one log's events in order; `state()` lets another observer go on where this one stops.
 
     `redact` is applied to whole texts before they are cut, compared or kept. `human` is False for machine-run
-    sessions: their "user" turns are programs'.
+    sessions: their "user" turns are programs'. `excerpts`: signals quote the calls they are about.
     """
 
-    def __init__(self, state: bytes | None, redact: Callable[[str], str], *, human: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        state: bytes | None,
+        redact: Callable[[str], str],
+        *,
+        human: Callable[[], bool],
+        excerpts: bool = False,
+    ) -> None:
+        self._excerpts = excerpts
         self.carried = _DECODER.decode(state) if state else State()
         self._redact = redact
         self._human = human
 
     def state(self) -> bytes:
         """The carried state, a few hundred bytes to some 20 KB; redacted, because it is stored."""
-        for call in self.carried.open_calls.values():
-            call.command = self._redact(call.command)[:MAX_COMMAND] if call.command else ""
-            call.path = self._redact(call.path)[:MAX_PATH] if call.path else ""
+        calls = self.carried.open_calls.values()
+        redact = at_once(self._redact, (text for call in calls for text in (call.command, call.path)))
+        for call in calls:
+            call.command, call.path = redact(call.command)[:MAX_COMMAND], redact(call.path)[:MAX_PATH]
         self.carried.memory.clean(self._redact)
         if self.carried.last_step is not None:
             clean_step(self.carried.last_step, self._redact)
@@ -232,7 +241,7 @@ class Observer:
 
     def _excerpt(self, step: Step) -> str:
         """What a signal shows of a call, redacted."""
-        return self._redact(step.command or step.path)[:EXCERPT]
+        return self._redact(step.command or step.path)[:EXCERPT] if self._excerpts else ""
 
     def _tally(self, step: Step, signals: tuple[Signal, ...]) -> None:
         """Count what a step adds to the outcome."""

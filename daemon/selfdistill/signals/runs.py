@@ -52,8 +52,10 @@ def read_test_run(command: str, output: str) -> TestRun | None:
     Several runs in one output are added up. A line that merely prints text (`cat`, `grep`, `git diff`) ran no test,
     whatever its output looks like. `command` may be "" where it is not known.
     """
+    if not any(map(output.__contains__, _SIGNS)):
+        return None
     meaning = purpose(command)
-    if meaning.prints or not any(sign in output for sign in _SIGNS):
+    if meaning.prints:
         return None
     text = _ESCAPES.sub("", output) if "\x1b" in output or "\r" in output else output
     run = _combined(_runs_in(text))
@@ -65,7 +67,7 @@ def read_test_run(command: str, output: str) -> TestRun | None:
 def _runs_in(text: str) -> list[TestRun]:
     """What each runner's reader finds, without what another one has counted already."""
     runs = [read_shape(shape, text) for shape in SHAPES]
-    runs += [read(text) for marks, read in _SPECIAL if any(mark in text for mark in marks)]
+    runs += [read(text) for marks, read in _SPECIAL if any(map(text.__contains__, marks))]
     found = [run for run in runs if run is not None]
     retold = {name for run in found for name in _RETOLD.get(run.runner, ())}
     return [run for run in found if run.runner not in retold]

@@ -37,7 +37,7 @@ _GUARDRAIL: Final = re.compile(
     r"String to replace not found|has not been read yet|File has not been read|has been modified since read"
     r"|Found \d+ matches of the string|File does not exist|exceeds maximum allowed (?:tokens|size)|file is too large"
     r"|InputValidationError|No such tool available|Unknown skill|No changes to make|EISDIR|File already exists"
-    r"|Failed to find (?:expected lines|context)|apply_patch verification failed"
+    r"|Failed to find (?:expected lines|context)|apply_patch verification failed|Invalid patch"
     r"|Invalid (?:tool )?(?:parameters|input)",
     re.IGNORECASE,
 )

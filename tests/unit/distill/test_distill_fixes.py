@@ -90,3 +90,20 @@ def test_the_refusals_of_the_harness_are_no_loop(story: Story) -> None:
     for _ in range(4):
         story.edit("/home/mara/kettle/boil.py", "a", "b", error="File has not been read yet. Read it first.")
     assert story.findings() == []
+
+
+def test_a_pass_of_other_tests_mends_nothing(story: Story) -> None:
+    """The passing run must have run the failing test, not another selection, package or program."""
+    for other in ("pytest -q tests/test_other.py", "pytest -q -k whistle", "npm test 2>&1 | tail -5"):
+        story.sh("pytest -q 2>&1 | tail -5", FAILED, error=True)
+        story.edit("/home/mara/kettle/boil.py", "a", "b")
+        story.sh(other, PASSED)
+    assert story.findings() == []
+
+
+def test_a_narrower_pass_that_names_the_test_mends_it(story: Story) -> None:
+    """Agents run the failing test alone first."""
+    story.sh("pytest -q", FAILED, error=True)
+    story.edit("/home/mara/kettle/boil.py", "a", "b")
+    story.sh("pytest -q -k test_altitude", PASSED)
+    assert len(story.findings()) == 1

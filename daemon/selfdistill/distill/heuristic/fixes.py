@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from selfdistill.distill.heuristic.wording import code, merge_key, sentence
 from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, Trigger, TriggerType
-from selfdistill.signals.invocations import invocations
+from selfdistill.signals.invocations import invocations, unquoted
+from selfdistill.signals.runs import is_check_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,9 @@ MAX_FILES: Final = 3
 MAX_TESTS: Final = 5  # more failing at once have no single cause
 
 _FILES: Final = (".py", ".js", ".ts", ".jsx", ".tsx", ".rb", ".go", ".rs")
+_SELECTS_NOTHING: Final = frozenset(
+    {"-v", "-vv", "-q", "-x", "-count=1", "-race", "-s", "--", "-run", "-k", "-t", "-timeout"}
+)
 _TEST_FILE: Final = re.compile(
     r"(?:^|/)(?:tests?|__tests__|spec|testdata|fixtures|integration_tests?)/"
     r"|(?:^|/)test_[^/]*$|[_.-](?:test|spec)s?\.\w+$"
@@ -71,16 +75,36 @@ def _stated_cause(text: str) -> str:
 
 
 def is_fix(watch: TestWatch, newest: Step) -> bool:
-    """Whether the newest run shows the watched failure mended: the same command, complete, all passed, after edits."""
+    """Whether the newest run shows the failure mended: after edits it ran the failing test again, and all passed."""
     failed, passed = watch.step.run, newest.run
     if failed is None or passed is None or not watch.edited or watch.fixed_by is not None:
         return False
     if passed.failed + passed.errors or not passed.passed or passed.runner != failed.runner:
         return False
-    return bool(
-        {invocation.key for invocation in invocations(watch.step.command)}
-        & {s.key for s in invocations(newest.command)}
-    )
+    return _runs_again(_test_words(watch.step.command), _test_words(newest.command), watch.step)
+
+
+def _runs_again(before: list[str], now: list[str], failed: Step) -> bool:
+    """Whether a test command runs what an earlier one ran: all of it, or at least the failing test by name."""
+    if not before or not now or before[0] != now[0]:
+        return False
+    narrower = [word for word in now if word not in before]
+    names = failed.run.failing if failed.run else ()
+    return all(any(word and word in name for name in names) for word in map(_filter, narrower))
+
+
+def _test_words(command: str) -> list[str]:
+    """The key and the arguments of the test command in a command line, options that select no tests left out."""
+    for one in invocations(command):
+        if is_check_command(" ".join(one.words)) == "test":
+            chosen = [word for word in one.arguments if word not in _SELECTS_NOTHING and word not in one.key.split()]
+            return [one.key, *chosen]
+    return []
+
+
+def _filter(word: str) -> str:
+    """A word that selects tests, without quotes, anchors and the option it belongs to."""
+    return unquoted(word).rsplit("=", 1)[-1].strip("^$()./")
 
 
 def _findings(watch: TestWatch, passed: Step, statement: Statement | None, cause: str) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from selfdistill.signals.memory import Memory
-    from selfdistill.signals.steps import Step
+    from selfdistill.signals.steps import Failure, Step
 
 
 def command_repairs(memory: Memory, newest: Step) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def _finding(step: Step, newest: Step, repair: Repair) -> Finding:
         rule="command_repair",
         merge_key=merge_key("command_repair", failure.fault.value, *repair.key),
         signal=Polarity.NEGATIVE,
-        trigger=Trigger(f"{code(command)} fails: {failure.line[:160]}", TriggerType.ERROR_REPORT),
+        trigger=Trigger(f"{code(command)} fails: {_message(failure)}", TriggerType.ERROR_REPORT),
         action=Action(ActionType.DO, f"{repair.advice.rstrip('.')}."),
         rationale="The first command failed with this message; the second worked in the same session.",
         strength=repair.strength,
@@ -95,3 +95,10 @@ def _finding(step: Step, newest: Step, repair: Repair) -> Finding:
             Evidence(newest.uid, newest.span, newest.command[:600], "working call", newest.at),
         ),
     )
+
+
+def _message(failure: Failure) -> str:
+    """The error message on one line; of a rejected push the reason only, since the rest names branches."""
+    if failure.fault is Fault.PUSH_REJECTED:
+        return f"! [rejected] ({failure.named})"
+    return " ".join(failure.line.split())[:160]
