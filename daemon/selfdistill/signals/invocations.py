@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from selfdistill.signals.shell import split
 
-MAX_COMMAND: Final = 1200
+MAX_COMMAND: Final = 1000
 
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
 _SUBCOMMAND: Final = re.compile(r"[a-z][a-z0-9_:.-]*\Z")
@@ -44,7 +44,7 @@ class Invocation(Struct, frozen=True):
 
 
 def invocations(command: str) -> tuple[Invocation, ...]:
-    """The simple commands of a command line, in order; at most its first 1,200 characters are looked at."""
+    """The simple commands of a command line, in order; at most its first 1,000 characters are looked at."""
     return tuple(_invocation(words) for words, _ in split(command[:MAX_COMMAND]))
 
 

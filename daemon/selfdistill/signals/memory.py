@@ -17,10 +17,11 @@ from selfdistill.signals.invocations import MAX_COMMAND
 from selfdistill.signals.steps import HumanTurn, Step
 
 HORIZON: Final = 40  # calls; repairs further apart are rarely about the same thing
-MAX_FAILED: Final = 12
+MAX_FAILED: Final = 8
+MAX_TOLD: Final = 6
 MAX_EDITS: Final = 12
 MAX_PATH: Final = 400
-BRIEF: Final = 300  # characters kept of a command that worked
+BRIEF: Final = 200  # characters kept of a command that worked
 
 
 class Worked(Struct, omit_defaults=True):
@@ -159,6 +160,6 @@ class Memory(Struct, omit_defaults=True):
         self.failed = [failed for failed in self.failed if failed.number > oldest and not failed.step.settled][
             -MAX_FAILED:
         ]
-        self.told = [told for told in self.told if told.number > oldest][-MAX_FAILED:]
+        self.told = [told for told in self.told if told.number > oldest][-MAX_TOLD:]
         start = self.failed[0].number if self.failed else self.number
         self.worked = [worked for worked in self.worked if worked.number > start]

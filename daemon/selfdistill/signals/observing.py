@@ -34,7 +34,7 @@ from selfdistill.signals.users import read_turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAX_OPEN_CALLS: Final = 64
+MAX_OPEN_CALLS: Final = 24
 MAX_TURN: Final = 2_000
 EXCERPT: Final = 200
 

@@ -16,7 +16,7 @@ from selfdistill.sources.claude_messages import ClaudeMemory, MessageParser, rec
 from selfdistill.sources.claude_queue import Waiting
 from selfdistill.sources.claude_records import STATE_RECORDS, SYSTEM_STATE, SYSTEM_TOLD, Record
 from selfdistill.sources.claude_results import result_text
-from selfdistill.sources.decoding import bounded_id, digest, fact
+from selfdistill.sources.decoding import bounded_id, fact
 from selfdistill.sources.injections import is_own_place
 
 COMPACTION_WORKER: Final = "agent-acompact-"
@@ -161,7 +161,7 @@ class ClaudeParser(MessageParser):
         queue = self.memory.queue
         due: list[Waiting] = []
         if record.operation == "enqueue" and record.content:
-            due = queue.enqueue(Waiting(record.content, record.timestamp, span.offset, span.length))
+            due = queue.enqueue(Waiting.of(record.content, record.timestamp, span.offset, span.length))
         elif record.operation == "remove":
             due = [prompt] if (prompt := queue.remove()) else []
         elif record.operation == "dequeue":
@@ -173,7 +173,7 @@ class ClaudeParser(MessageParser):
     def _delivered(self, record: Record, prompt: Waiting) -> Event:
         """The event of a prompt that leaves the queue: at the place and time where it was typed."""
         made = replace(record, timestamp=prompt.timestamp, cwd=self.memory.session.cwd)
-        uid = f"{QUEUED}{digest(prompt.timestamp or '', prompt.text)}"
+        uid = f"{QUEUED}{prompt.uid}"
         return self._queued(made, Span(prompt.offset, prompt.length), uid, prompt.text, prompted=True)
 
     def _queued(self, record: Record, span: Span, uid: str, text: str, *, prompted: bool) -> Event:

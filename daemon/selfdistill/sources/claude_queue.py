@@ -26,6 +26,14 @@ class Waiting(Struct):
     offset: int
     length: int
     told: bool = False  # already an event
+    # Of the text as it was typed: what is carried from one piece of a log to the next may have been redacted.
+    key: str = ""
+    uid: str = ""
+
+    @classmethod
+    def of(cls, text: str, timestamp: str | None, offset: int, length: int) -> Waiting:
+        """A prompt as its record has it."""
+        return cls(text, timestamp, offset, length, key=digest(text.strip()), uid=digest(timestamp or "", text))
 
 
 class Queue(Struct):
@@ -37,7 +45,7 @@ class Queue(Struct):
     def enqueue(self, prompt: Waiting) -> list[Waiting]:
         """Add a prompt; return those that must be told at once because they are too long or too many to keep."""
         if len(prompt.text.encode()) > WAITING_BYTES:
-            self._remember(prompt.text)
+            self._remember(prompt.key)
             self.waiting.append(Waiting("", prompt.timestamp, prompt.offset, prompt.length, told=True))
             at_once = [prompt]
         else:
@@ -54,7 +62,7 @@ class Queue(Struct):
         first = self.waiting.pop(0)
         if first.told:
             return None
-        self._remember(first.text)
+        self._remember(first.key)
         return first
 
     def dequeue(self) -> None:
@@ -68,17 +76,17 @@ class Queue(Struct):
 
     def seen(self, text: str, *, attached: bool) -> bool:
         """Note that a record holds this prompt; return whether it is told already (attachments only)."""
+        key = digest(text.strip())
         for each in self.waiting:
-            if not each.told and each.text.strip() == text.strip():
+            if not each.told and each.key == key:
                 each.told = True
                 return False
-        key = digest(text.strip())
         if attached and key in self.told:
             self.told.remove(key)
             return True
         return False
 
-    def _remember(self, text: str) -> None:
+    def _remember(self, key: str) -> None:
         """Note a prompt as told, for the attachment that new versions write as well."""
-        self.told.append(digest(text.strip()))
+        self.told.append(key)
         del self.told[:-TOLD]

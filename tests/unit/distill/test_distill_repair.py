@@ -95,6 +95,16 @@ def test_a_repair_is_learned_when_the_change_touches_what_the_error_names(
 NO_REPAIRS = [
     pytest.param(("gh pr diff 12 --stat", UNKNOWN_FLAG), "git status", id="another program"),
     pytest.param(("gh pr diff 12 --stat", UNKNOWN_FLAG), "gh pr list", id="another subcommand"),
+    pytest.param(
+        ("golangci-lint run --enable=a --out-format=b", "Error: unknown flag: --out-format"),
+        "golangci-lint run",
+        id="other options gone too",
+    ),
+    pytest.param(
+        ("git show --no-stat HEAD", "fatal: unrecognized argument: --no-stat"),
+        'git show HEAD --format="" -- kettle/boil.py',
+        id="another purpose",
+    ),
     pytest.param(("gh pr diff 12 --stat", UNKNOWN_FLAG), "gh pr diff 12 --stat --color never", id="flag still there"),
     pytest.param(("python -m pytest -q", "command not found: python"), "ls -la", id="unrelated command"),
     pytest.param(

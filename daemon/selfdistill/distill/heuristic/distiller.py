@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from selfdistill.distill.base import Batch, Distillate
 from selfdistill.distill.heuristic.fixes import fixed_tests, is_fix, stated_causes
 from selfdistill.distill.heuristic.preferences import followed_substitutions, refused_calls, user_rules
@@ -33,6 +35,7 @@ TURN_RULES: Final[tuple[Callable[[Memory, HumanTurn], Iterator[Finding]], ...]] 
 STATEMENT_RULES: Final[tuple[Callable[[Memory, Statement], Iterator[Finding]], ...]] = (stated_causes,)
 
 _MAX_WATCHED_EDITS: Final = 12
+MAX_TOLD_TEXT: Final = 600  # what is quoted of a person's words
 
 
 class HeuristicDistiller:
@@ -134,9 +137,10 @@ def _still_failing(watch: TestWatch | None, step: Step) -> TestWatch:
 
 def _listen(memory: Memory, turn: HumanTurn) -> None:
     """Remember what a person asked for, to see whether it is followed."""
+    kept = msgspec.structs.replace(turn, text=turn.text[:MAX_TOLD_TEXT])
     rules = [rule for rule in stated_rules(turn.text) if rule.use]
     if rules:
         rule = rules[0]
-        memory.told.append(Told(memory.number, turn, rule.use, rule.instead_of, rule.durable))
+        memory.told.append(Told(memory.number, kept, rule.use, rule.instead_of, rule.durable))
     elif turn.rejected is not None and turn.text:
-        memory.told.append(Told(memory.number, turn, "", "", durable=False))
+        memory.told.append(Told(memory.number, kept, "", "", durable=False))

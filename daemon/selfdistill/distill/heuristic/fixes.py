@@ -77,7 +77,7 @@ def _stated_cause(text: str) -> str:
 def is_fix(watch: TestWatch, newest: Step) -> bool:
     """Whether the newest run shows the failure mended: after edits it ran the failing test again, and all passed."""
     failed, passed = watch.step.run, newest.run
-    if failed is None or passed is None or not watch.edited or watch.fixed_by is not None:
+    if failed is None or passed is None or watch.fixed_by is not None:
         return False
     if passed.failed + passed.errors or not passed.passed or passed.runner != failed.runner:
         return False
