@@ -1,0 +1,70 @@
+"""Puts the parts together for whoever needs them: the daemon, `run`, `inspect`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from selfdistill.config import Config, Places
+from selfdistill.distill.heuristic.distiller import HeuristicDistiller
+from selfdistill.distill.merging import derive
+from selfdistill.errors import SelfdistillError
+from selfdistill.model import Lesson, StoredFinding
+from selfdistill.privacy.redaction import Redactor
+from selfdistill.service.pipeline import Pipeline
+from selfdistill.service.state_directory import prepare_state_directory
+from selfdistill.service.surveying import Survey, watched_sources
+from selfdistill.sources import SOURCES
+from selfdistill.store import Store, Verdict
+
+
+class Assembly(Struct, frozen=True):
+    """Everything that works on one store, with one clock (seconds since the epoch).
+
+    `complaint` is what a person must know of how it came about: a new configuration that could not be used.
+    """
+
+    config: Config
+    places: Places
+    redact: Redactor
+    store: Store
+    distiller: HeuristicDistiller
+    pipeline: Pipeline
+    survey: Survey
+    clock: Callable[[], float]
+    complaint: SelfdistillError | None = None
+
+
+def assemble(
+    config: Config,
+    places: Places,
+    home: Path,
+    environment: Mapping[str, str],
+    *,
+    rehearsal: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.time,
+    complaint: SelfdistillError | None = None,
+) -> Assembly:
+    """Open the store and connect the parts; `rehearsal` works on a copy in memory, so nothing is written anywhere.
+
+    Raises the errors of `prepare_state_directory` and `Store.open`.
+    """
+    redact = Redactor(config.privacy.extra_patterns)
+    if rehearsal:
+        store = Store.rehearsal(places.database, derive=_derive, clock=clock)
+    else:
+        prepare_state_directory(places.state)
+        store = Store.open(places.database, derive=_derive, clock=clock)
+    distiller = HeuristicDistiller(redact)
+    pipeline = Pipeline(store, distiller, {source.name: source for source in SOURCES}, config, stopped)
+    survey = Survey(store, watched_sources(SOURCES, config, home, environment), clock, distiller.name)
+    return Assembly(config, places, redact, store, distiller, pipeline, survey, clock, complaint)
+
+
+def _derive(findings: Sequence[StoredFinding], _verdict: Verdict | None) -> Lesson | None:
+    """Lessons follow from findings alone; the store applies what a person decided."""
+    return derive(findings)

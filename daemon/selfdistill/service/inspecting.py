@@ -1,0 +1,136 @@
+"""One log as a timeline: its events, the signals they give, its episodes, its outcome, and what would be learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from selfdistill.distill.heuristic.distiller import HeuristicDistiller
+from selfdistill.errors import LogProblem, UsageError
+from selfdistill.ingest.naming import printable
+from selfdistill.ingest.reading import Lines, OpenLog, open_log
+from selfdistill.model import Event, EventKind, Finding, Outcome, Records, Session, Signal, Turn
+from selfdistill.service.pipeline import CleanPlaces, Piece
+from selfdistill.signals.observing import Observer
+from selfdistill.signals.outcome import judge
+from selfdistill.signals.steps import HumanTurn, Moment
+from selfdistill.sources import for_path
+
+if TYPE_CHECKING:
+    from selfdistill.sources.base import Parser, Source
+
+TEXT: Final = 400  # characters of an event's text that are shown
+_HEAD: Final = 64 * 1024
+
+
+class Episode(Struct):
+    """One human request and the work until the next."""
+
+    request: str
+    offset: int
+    signals: list[Signal] = field(default_factory=list)
+    events: int = 0
+    outcome: Outcome | None = None
+
+
+class Inspection(Struct):
+    """Everything about one log, all texts redacted."""
+
+    source: str
+    session: Session
+    records: Records
+    turn: Turn
+    events: list[dict[str, Any]]
+    signals: list[Signal]
+    episodes: list[Episode]
+    findings: list[Finding]
+    outcome: Outcome
+
+
+def inspect(path: Path, redact: Callable[[str], str]) -> Inspection:
+    """Read a whole log and explain it; raises UsageError if it cannot be read or is nobody's."""
+    try:
+        with open_log(path) as opened:
+            return _inspect(opened, redact)
+    except LogProblem as problem:
+        raise UsageError(problem.message, problem.advice) from problem
+
+
+def _inspect(opened: OpenLog, redact: Callable[[str], str]) -> Inspection:
+    """Explain a log that is open."""
+    source = source_of(opened.path, opened.read_at(0, _HEAD))
+    parser = source.open(opened.path, None)
+    lines = Lines(opened)
+    inspection = _explain(_events(lines, parser, CleanPlaces(redact)), parser, redact)
+    inspection.source = source.name
+    inspection.records.undecodable += lines.oversized_count
+    return inspection
+
+
+def source_of(path: Path, head: bytes) -> Source:
+    """The source that reads a log, by its place or its first lines; UsageError if none does."""
+    source = for_path(path, head)
+    if source is None:
+        raise UsageError(
+            f"{printable(path)} is not a log that selfdistill can read.",
+            "It reads Claude Code and Codex logs and JSONL files of {role, content} messages.",
+        )
+    return source
+
+
+def _events(lines: Lines, parser: Parser, places: CleanPlaces) -> Iterator[Event]:
+    """Every event, an unterminated last line included, as the pipeline gives them to a distiller."""
+    piece = Piece(lines, parser, places, lambda: False, at_rest=True)
+    while not piece.ended:
+        yield from piece.events()
+
+
+def _explain(events: Iterator[Event], parser: Parser, redact: Callable[[str], str]) -> Inspection:
+    """Fold the events as the distiller does, keeping what it sees."""
+    observer = Observer(None, redact, human=lambda: not parser.session.machine_run, excerpts=True)
+    distiller = HeuristicDistiller(redact)
+    shown: list[dict[str, Any]] = []
+    signals: list[Signal] = []
+    findings: list[Finding] = []
+    episodes: list[Episode] = []
+    for event in events:
+        shown.append(_shown(event, redact))
+        before = judge(observer.carried.episode)
+        moments: list[Moment] = []
+
+        def see(moment: Moment, moments: list[Moment] = moments) -> None:
+            moments.append(moment)
+            findings.extend(distiller.findings(observer, moment))
+
+        observer.observe(event, see)
+        for moment in moments:
+            # A turn's signals speak of the work before it, so they belong to the episode that it ends.
+            if episodes:
+                episodes[-1].signals += moment.signals
+                episodes[-1].outcome = judge(observer.carried.episode) if event.kind is not EventKind.USER else before
+            signals += moment.signals
+            if isinstance(moment.happened, HumanTurn) and event.kind is EventKind.USER:
+                episodes.append(Episode(moment.happened.text[:TEXT], event.span.offset))
+        if episodes:
+            episodes[-1].events += 1
+    session = msgspec.structs.replace(
+        parser.session, cwd=redact(parser.session.cwd), repository_url=redact(parser.session.repository_url)
+    )
+    return Inspection(
+        "", session, parser.records, parser.turn, shown, signals, episodes, findings, judge(observer.carried.session)
+    )
+
+
+def _shown(event: Event, redact: Callable[[str], str]) -> dict[str, Any]:
+    """An event as JSON shows it: redacted, its long texts cut."""
+    table: dict[str, Any] = msgspec.to_builtins(event)
+    for key in ("text",):
+        if key in table:
+            table[key] = redact(table[key])[:TEXT]
+    if isinstance(table.get("input"), dict):
+        table["input"] = {key: redact(value)[:TEXT] for key, value in table["input"].items()}
+    return table

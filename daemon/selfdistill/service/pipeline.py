@@ -1,0 +1,251 @@
+"""One session's way through: open, recognise, read whole lines, parse, distill; the store commits the result.
+
+Nothing here writes: a `Reading` is what would be committed, so a dry run and a lost race cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from selfdistill.distill.base import Batch, Distillate, Distiller
+from selfdistill.errors import LogProblem
+from selfdistill.ingest.identity import Sameness, judge
+from selfdistill.ingest.reading import Lines, OpenLog, open_log
+from selfdistill.model import Cursor, Event, Finding, Proof, Session, Skip, Turn
+from selfdistill.privacy.redaction import Redactor
+from selfdistill.projects import normalised_remote, resolve
+from selfdistill.store import Commit, PendingLog, ProjectRef, Store
+
+if TYPE_CHECKING:
+    from selfdistill.config import Config
+    from selfdistill.sources.base import Parser, Source
+
+BYTES_PER_MIB: Final = 1024 * 1024
+PIECE_BYTES: Final = 64 * BYTES_PER_MIB
+_WHOLE_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Stopped(Exception):
+    """The process is to end; what was read since the last commit is dropped and read again."""
+
+
+class Reading(Struct, frozen=True):
+    """What reading one log gave: the work to commit, and where the conversation stands."""
+
+    log: PendingLog
+    work: Commit
+    turn: Turn
+    session: str
+    bytes_read: int
+
+
+class Pipeline:
+    """Reads logs for one distiller. One per process; not for several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        distiller: Distiller,
+        sources: Mapping[str, Source],
+        config: Config,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._stopped = stopped
+        self._store = store
+        self._distiller = distiller
+        self._sources = sources
+        self._config = config
+        self._projects: dict[tuple[str, str], ProjectRef] = {}
+        self._redact = Redactor(config.privacy.extra_patterns)
+        self._places = CleanPlaces(self._redact)
+        self._blank = distiller.distill(Batch((), Session), None).carry
+        self.distiller = distiller.name
+
+    def read(self, log: PendingLog, *, again: bool = False, at_rest: bool = True) -> Reading:
+        """Read what is new in a log and distill it; raises LogProblem if it cannot be read.
+
+        `again` starts over whatever the cursor says. `at_rest`: the log has been quiet long enough for a last line
+        without a newline to be whole. At most 64 MiB are read; `work.complete` says whether that was all.
+        """
+        before = self._store.cursor(log.id, self._distiller.name)
+        with open_log(log.path) as opened:
+            start = self._start(before, opened, again=again)
+            parser = self._sources[log.source].open(log.path, start.parser_state)
+            limits = self._config.limits
+            lines = Lines(
+                opened,
+                start.proof,
+                chunk=limits.chunk_kib * 1024,
+                longest_line=int(limits.max_line_mib * BYTES_PER_MIB),
+            )
+            piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest)
+            distillate = self._distiller.distill(Batch(piece.events(), lambda: parser.session), start.carry)
+            proof = lines.proof
+            if proof != opened.proof(proof.offset):
+                raise LogProblem(
+                    f"{log.path} was rewritten while it was read.", "It is read again soon.", reason=Skip.UNSETTLED
+                )
+            state = without_secrets(parser.state(), self._redact)
+            after = Cursor(proof, start.generation, self._distiller.version, state, distillate.carry)
+            records = parser.records
+            records.undecodable += lines.oversized_count
+            skip = self._skip(parser, distillate)
+            work = Commit(
+                log_id=log.id,
+                distiller=self._distiller.name,
+                version=self._distiller.version,
+                before=before,
+                after=after,
+                session=parser.session,
+                records=records,
+                stat=opened.stat,
+                findings=() if skip else tuple(self._attributed(parser, distillate)),
+                restart=again,
+                complete=piece.ended and (at_rest or not lines.rest_length),
+                outcome=distillate.outcome,
+                skip=skip,
+            )
+            return Reading(
+                log=log,
+                work=work,
+                turn=parser.turn,
+                session=parser.session.id or log.session_hint or str(log.id),
+                bytes_read=proof.offset - start.proof.offset,
+            )
+
+    def _start(self, before: Cursor | None, opened: OpenLog, *, again: bool) -> Cursor:
+        """The cursor to go on from: the stored one if the log still is the one it was made for."""
+        if before is None:
+            return Cursor(Proof())
+        if again:
+            return Cursor(Proof(), generation=before.generation)
+        if judge(before.proof, opened.proof(before.proof.offset)) in {Sameness.REWRITTEN, Sameness.REPLACED}:
+            return Cursor(Proof(), generation=before.generation + 1)
+        return before
+
+    def _attributed(self, parser: Parser, distillate: Distillate) -> Iterator[tuple[ProjectRef, Finding, bool]]:
+        """Each finding with the project it belongs to."""
+        for provisional, findings in ((False, distillate.findings), (True, distillate.provisional)):
+            for finding in findings:
+                cwd = finding.cwd or parser.session.cwd
+                yield self.project(cwd, parser.session.repository_url), finding, provisional
+
+    def project(self, cwd: str, repository_url: str) -> ProjectRef:
+        """The project of a working directory: decided once, then remembered.
+
+        Only the disk decides, and a remote that a log names counts for that log alone: with what other logs told,
+        the order in which logs are met would show in the store.
+        """
+        known = self._projects.get((cwd, repository_url))
+        if known is None:
+            clean = self._places[cwd]
+            stored = self._store.project(clean)
+            if stored is None:
+                found = resolve(clean)
+                stored = self._store.remember_project(clean, found.key, found.root, found.remote)
+            remote = stored[2] or self._redact(normalised_remote(repository_url))
+            known = self._projects[cwd, repository_url] = ProjectRef(stored[0], remote)
+        return known
+
+    def _skip(self, parser: Parser, distillate: Distillate) -> Skip | None:
+        """Why nothing of a log is learned, if so: another program's doing, or no conversation in it so far."""
+        if parser.session.ignored:
+            return Skip.MACHINE_RUN
+        blank = not distillate.events and distillate.carry == self._blank
+        return Skip.NO_CONVERSATION if blank else None
+
+
+class CleanPlaces(dict[str, str]):
+    """Working directories as they may be kept: redacted. Sessions have few, so each is looked at once."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._redact = redact
+
+    def __missing__(self, cwd: str) -> str:
+        """The directory without secrets in its name."""
+        clean = self[cwd] = self._redact(cwd)
+        return clean
+
+
+def without_secrets(state: bytes, redact: Callable[[str], str]) -> bytes:
+    """A parser's state as it may be stored: a queued prompt, a directory or a URL in it may hold a secret."""
+    table = msgspec.msgpack.decode(state)
+    # One look at all texts together: 30 us for a state of 7 KB, where each text by itself would take 1 ms.
+    together = "\n".join(_texts(table))
+    return state if redact(together) == together else msgspec.msgpack.encode(_redacted(table, redact))
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a state holds
+    """Every text in a state but the names of its fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a state holds
+    """The same state with every text redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _redacted(inner, redact) for key, inner in value.items()}
+    return [_redacted(inner, redact) for inner in value] if isinstance(value, list) else value
+
+
+class Piece:
+    """The events of the next whole lines of a log, at most PIECE_BYTES of them.
+
+    Pieces keep a huge log from holding up the others, and a killed process loses one piece at most. They change
+    nothing in the result: a distiller goes on where it stopped.
+    """
+
+    def __init__(
+        self, lines: Lines, parser: Parser, places: CleanPlaces, stopped: Callable[[], bool], *, at_rest: bool
+    ) -> None:
+        self._lines = lines
+        self._parser = parser
+        self._places = places
+        self._stopped = stopped
+        self._at_rest = at_rest
+        self.ended = False  # all whole lines that the log held were read
+
+    def events(self) -> Iterator[Event]:
+        """The events; raises Stopped when the process is to end."""
+        lines, feed = self._lines, self._feed
+        limit = lines.offset + PIECE_BYTES
+        for offset, line in lines:
+            yield from feed(line, offset)
+            if offset >= limit:
+                return
+            if self._stopped():
+                raise Stopped
+        self.ended = True
+        if self._at_rest and lines.rest_length and _is_whole(lines.rest):
+            taken = lines.take_rest()
+            if taken is not None:
+                yield from feed(taken[1], taken[0])
+
+    def _feed(self, line: bytes, offset: int) -> Iterator[Event]:
+        """The events of a line, their working directory without secrets: what a distiller keeps is stored."""
+        places = self._places
+        for event in self._parser.feed(line, offset):
+            clean = places[event.cwd]
+            yield event if clean == event.cwd else msgspec.structs.replace(event, cwd=clean)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line is one complete JSON object."""
+    try:
+        _WHOLE_OBJECT.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

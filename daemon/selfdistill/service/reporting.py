@@ -1,0 +1,175 @@
+"""What the status file says: the store's figures, the roots' and the watcher's health, and what a person must know."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from selfdistill.ingest.naming import printable
+from selfdistill.ingest.roots import Root, RootHealth
+from selfdistill.model import LessonState, Skip
+from selfdistill.service.processes import identity
+from selfdistill.service.status import Problem, Quarantined, Source, State, Status, Watcher, moment
+from selfdistill.service.status import Root as RootStatus
+
+if TYPE_CHECKING:
+    from selfdistill.service.assembly import Assembly
+    from selfdistill.store import PendingLog, SourceCensus
+
+SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
+DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
+_QUARANTINE: Final = "it failed three times; `selfdistill run --again PATH` tries again"
+_MOST_QUARANTINED: Final = 20
+
+
+class Figures(Struct, frozen=True):
+    """What the whole catalogue adds up to: 60 ms of queries at 10,000 logs, so a busy daemon may use it twice.
+
+    `taken_at` is on the monotonic clock.
+    """
+
+    sources: dict[str, Source]
+    quarantined: list[PendingLog]
+    outdated: int
+    pending_lessons: int
+    taken_at: float
+    cost_seconds: float
+
+
+def figures(assembly: Assembly) -> Figures:
+    """The figures as of now."""
+    begun = time.monotonic()
+    store, sources = assembly.store, _sources(assembly)
+    quarantined = [log for log in store.present() if log.skip is Skip.QUARANTINED] if _any_quarantined(sources) else []
+    outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
+    pending = len(store.lessons(None, state=LessonState.PENDING, everywhere=True))
+    now = time.monotonic()
+    return Figures(sources, quarantined, outdated, pending, now, now - begun)
+
+
+def snapshot(
+    assembly: Assembly,
+    *,
+    known: Figures | None = None,
+    state: State,
+    reason: str = "",
+    advice: str = "",
+    watcher: Watcher | None = None,
+    started_at: float | None = None,
+    settling: int = 0,
+    due: int = 0,
+    next_wake_at: float | None = None,
+    last_error: Problem | None = None,
+) -> Status:
+    """The status as of now, but for the `known` figures if there are any; reads the store, writes nothing."""
+    known = known or figures(assembly)
+    totals = assembly.store.totals()
+    last = totals.last
+    return Status(
+        state=state,
+        version=version("selfdistill"),
+        reason=reason,
+        advice=advice,
+        pid=os.getpid(),
+        process=identity(os.getpid()),
+        started_at=moment(started_at),
+        config=str(assembly.places.config),
+        alarms=alarms(known.sources, totals.sessions, totals.lessons),
+        watcher=watcher or Watcher(),
+        settling=settling,
+        due=due,
+        backlog=settling + due,
+        next_wake_at=moment(next_wake_at),
+        quarantined_sessions=len(known.quarantined),
+        quarantined=[
+            Quarantined(log.session or log.session_hint, _QUARANTINE, moment(log.not_before))
+            for log in known.quarantined[:_MOST_QUARANTINED]
+        ],
+        outdated_sessions=known.outdated,
+        pending_lessons=known.pending_lessons,
+        total_sessions=totals.sessions,
+        last_run_id=last.id if last else None,
+        last_run_at=datetime.fromisoformat(last.completed_at) if last else None,
+        total_runs=totals.runs,
+        total_lessons=totals.lessons,
+        last_analysis_mode=last.analysis_mode if last else None,
+        last_sessions_processed=last.sessions_processed if last else None,
+        last_lessons_generated=last.lessons_generated if last else None,
+        last_error=last_error,
+        sources=known.sources,
+    )
+
+
+def alarms(sources: Mapping[str, Source], sessions: int, lessons: int) -> list[str]:
+    """Sentences about silence and drift: a tool that captures nothing must say so."""
+    found = []
+    if sessions >= SILENT_SESSIONS and not lessons:
+        found.append(
+            f"{sessions} sessions gave no lesson at all: look at one with `selfdistill inspect PATH` and report it."
+        )
+    for name, source in sources.items():
+        for_good = {word: count for word, count in source.skipped.items() if word not in {Skip.UNSETTLED, Skip.GONE}}
+        if source.enabled and source.logs_seen and sum(for_good.values()) == source.logs_seen:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in for_good.items())
+            found.append(f"Nothing of {name} is distilled: all {source.logs_seen} logs are skipped ({reasons}).")
+        if source.unknown_records > DRIFT_SHARE * max(1, _records(source)):
+            types = ", ".join(list(source.unknown_types)[:5])
+            found.append(
+                f"Many records of {name} are of unknown types ({types}): its format has changed; update selfdistill."
+            )
+    return found
+
+
+def _records(source: Source) -> int:
+    return source.records_total
+
+
+def _any_quarantined(sources: Mapping[str, Source]) -> bool:
+    return any(Skip.QUARANTINED in source.skipped for source in sources.values())
+
+
+def _sources(assembly: Assembly) -> dict[str, Source]:
+    """Every source, also those without logs, so that a missing agent can be seen."""
+    census, ledger = assembly.store.census(), assembly.store.ledger()
+    roots = assembly.survey.roots or {root.path: root for root in assembly.survey.examine()}
+    shown: dict[str, Source] = {}
+    for watched in assembly.survey.watched:
+        name = watched.source.name
+        shown[name] = _source(
+            census.get(name), ledger.get(name, {}), [roots[path] for path in watched.roots if path in roots]
+        )
+    for name, settings in assembly.config.sources.items():
+        if not settings.enabled:
+            shown[name] = Source(enabled=False)
+    return shown
+
+
+def _source(census: SourceCensus | None, skipped: dict[str, int], roots: list[Root]) -> Source:
+    """One source's figures."""
+    shown = Source(roots=[_root(root) for root in roots], skipped=skipped)
+    if census is None:
+        return shown
+    shown.logs_seen = census.logs - census.gone
+    shown.tracked = census.tracked
+    shown.sessions = census.sessions
+    shown.bytes_behind = census.bytes_behind
+    shown.oldest_unprocessed_since = moment(census.oldest_pending_since)
+    shown.records_total = census.records.total
+    shown.undecodable = census.records.undecodable
+    shown.unknown_records = census.records.unknown
+    shown.unknown_types = {printable(name): count for name, count in census.records.unknown_types.items()}
+    shown.last_success_at = moment(census.last_success)
+    return shown
+
+
+def _root(root: Root) -> RootStatus:
+    """A root's health in words; a root that does not exist is no trouble: the agent is not installed."""
+    if root.health is RootHealth.OK:
+        return RootStatus(printable(root.path))
+    return RootStatus(printable(root.path), root.health.value, root.advice)

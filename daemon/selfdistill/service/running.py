@@ -1,0 +1,317 @@
+"""One run: which sessions are due, their way through the pipeline, and the manifest that says what was done."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from selfdistill.errors import CursorMoved, InternalError, LogProblem
+from selfdistill.ingest.naming import printable
+from selfdistill.ingest.settling import Pending, is_due, looked_at
+from selfdistill.model import Lesson, Manifest, ManifestLesson, Skip, Turn, Usage
+from selfdistill.service.pipeline import PIECE_BYTES
+
+if TYPE_CHECKING:
+    from selfdistill.config import Settling
+    from selfdistill.service.pipeline import Pipeline, Reading
+    from selfdistill.store import Committed, PendingLog, Store
+
+MAX_BATCH: Final = 200  # commits in one transaction
+MAX_BATCH_SECONDS: Final = 1.0
+MAX_ATTEMPTS: Final = 3  # then a session is quarantined
+QUARANTINE_SECONDS: Final = 7 * 24 * 3600.0
+RETRY_SECONDS: Final = 60.0
+# What a bug of ours on one odd log looks like: that log is set aside with the reason, the others go on.
+BUGS: Final = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    AssertionError,
+    InternalError,
+)
+
+
+class Selection(Struct, frozen=True):
+    """What a run is asked to do. `limit` counts sessions, newest first; 0 is all. Named paths need not have settled."""
+
+    limit: int = 20
+    since: float | None = None  # only logs modified at or after this time
+    project: str = ""
+    paths: tuple[Path, ...] = ()
+    again: bool = False
+    dry_run: bool = False
+
+
+class Progress(Struct):
+    """How far a run has come, for whoever draws it."""
+
+    done: int = 0
+    total: int = 0
+    bytes_read: int = 0
+    lessons: int = 0
+    path: str = ""
+
+
+class Report(Struct):
+    """What a run has done so far."""
+
+    sessions: set[str]
+    skipped: Counter[str]
+    failed: dict[str, str]
+    created: dict[str, Lesson]
+    merged: dict[str, Lesson]
+    paths: list[str]
+    bytes_read: int = 0
+
+    @classmethod
+    def empty(cls) -> Report:
+        """Nothing done yet."""
+        return cls(set(), Counter(), {}, {}, {}, [])
+
+
+class Run:
+    """One pass over logs. Commits in batches; a log that another process took meanwhile is dropped."""
+
+    def __init__(
+        self, store: Store, pipeline: Pipeline, settling: Settling, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._settling = settling
+        self._clock = clock
+        self._batch: list[Reading] = []
+        self._batch_began = 0.0
+        self._quiet: Mapping[int, Pending] = {}
+        self._taken: set[tuple[str, str]] = set()
+        self.not_looked_at: Sequence[PendingLog] = ()  # the limit was reached before them
+        self.report = Report.empty()
+        self.unsettled: dict[int, Turn] = {}  # log -> how its turn stands
+        self.not_before: dict[int, float] = {}  # log -> seconds until another try makes sense
+        self.unfinished: set[int] = set()  # logs whose last line was not whole yet, nor at rest
+
+    def process(
+        self,
+        logs: Sequence[PendingLog],
+        selection: Selection,
+        on_progress: Callable[[Progress], None] | None = None,
+        quiet: Mapping[int, Pending] | None = None,
+    ) -> None:
+        """Distill these logs; what happens is in `report`.
+
+        `quiet` is what a watching caller knows of how long each log has rested, on the monotonic clock; without it
+        the modification times say.
+        """
+        self._quiet = quiet or {}
+        progress = Progress(total=len(logs))
+        for position, log in enumerate(logs):
+            if self._is_enough(log, selection):
+                self.not_looked_at = logs[position:]
+                break
+            progress.path = str(log.path)
+            for _ in self._pieces(log, selection):  # a huge log has many: whoever watches sees it go on
+                self._tell(progress, on_progress)
+            progress.done += 1
+            self._tell(progress, on_progress)
+        self.flush()
+
+    def _tell(self, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
+        """Let whoever draws it know how far the run has come."""
+        progress.bytes_read = self.report.bytes_read
+        progress.lessons = len(self.report.created)
+        if on_progress:
+            on_progress(progress)
+
+    def _is_enough(self, log: PendingLog, selection: Selection) -> bool:
+        """Whether the limit of sessions is reached and this log begins another one.
+
+        Only here where a project is asked for: which one a session belongs to, only reading it tells.
+        """
+        full = selection.project and 0 < selection.limit <= len(self._taken)
+        return bool(full) and _session_of(log) not in self._taken
+
+    def _pieces(self, log: PendingLog, selection: Selection) -> Iterator[None]:
+        """One log, piece by piece; stops after each that is not the last. Each is committed before the next is read."""
+        again = selection.again
+        while True:
+            reading = self._read(log, selection, again=again)
+            if reading is None:
+                return
+            self._taken.add(_session_of(log))
+            if not self._batch:
+                self._batch_began = self._clock()
+            self._batch.append(reading)
+            self.report.bytes_read += reading.bytes_read
+            if len(self._batch) >= MAX_BATCH or self._clock() - self._batch_began >= MAX_BATCH_SECONDS:
+                self.flush()
+            if reading.work.complete:
+                return
+            if reading.bytes_read < PIECE_BYTES:  # no next piece, but a last line that is still being written
+                self.unfinished.add(log.id)
+                return
+            self.flush()
+            again = False
+            yield
+
+    def _rest(self, log: PendingLog) -> tuple[float, Pending]:
+        """The time now and how long a log has rested, on one clock."""
+        if log.id in self._quiet:
+            return time.monotonic(), self._quiet[log.id]
+        now = self._clock()
+        changed_at = min(log.changed_at, now)
+        # What waits longest counts too: a log that never rests would starve (ingest/settling.py).
+        since = changed_at if log.pending_since is None else min(log.pending_since, changed_at)
+        return now, Pending(changed_at, since)
+
+    def _read(self, log: PendingLog, selection: Selection, *, again: bool) -> Reading | None:
+        """What to commit of a log now; None if there is nothing, and the ledger says why."""
+        named = bool(selection.paths)
+        now, pending = self._rest(log)
+        at_rest = named or now - pending.changed_at >= self._settling.settle_seconds
+        try:
+            reading = self._pipeline.read(log, again=again, at_rest=at_rest)
+        except LogProblem as problem:
+            self._refuse(log, problem)
+            return None
+        except BUGS as error:
+            self._fail(log, error)
+            return None
+        if selection.project and not self._belongs(reading, selection.project):
+            return None
+        settled = named or not reading.work.complete or is_due(looked_at(pending, reading.turn), self._settling, now)
+        if not settled:
+            self._unsettled(log, reading)
+        return reading if settled else None
+
+    def flush(self) -> None:
+        """Commit what was read."""
+        if not self._batch:
+            return
+        batch, self._batch = self._batch, []
+        done: list[tuple[Reading, Committed | None]] = []
+        with self._store.transaction():
+            done.extend((reading, self._commit(reading)) for reading in batch)
+        for reading, committed in done:
+            if committed is not None:
+                self._count(reading, committed)
+
+    def _commit(self, reading: Reading) -> Committed | None:
+        """One log's work inside the batch; None if another process was first."""
+        try:
+            return self._store.commit(reading.work)
+        except CursorMoved:
+            return None
+
+    def _count(self, reading: Reading, committed: Committed) -> None:
+        """Take a commit into the report."""
+        work = reading.work
+        if work.skip is not None:
+            self.report.skipped[work.skip] += 1
+            return
+        if work.before is not None and not reading.bytes_read and not work.restart:
+            return  # a log that was only touched, or is named once more
+        self.report.sessions.add(reading.session)
+        path = printable(reading.log.path)  # a name that is not UTF-8 fits into no JSON
+        if path not in self.report.paths[-1:]:
+            self.report.paths.append(path)
+        for lesson in committed.created:
+            self.report.created[lesson.id] = lesson
+        for lesson in committed.merged:
+            target = self.report.created if lesson.id in self.report.created else self.report.merged
+            target[lesson.id] = lesson
+
+    def _belongs(self, reading: Reading, project: str) -> bool:
+        """Whether a log's session worked in a project (its key, or a directory in it)."""
+        session = reading.work.session
+        return project in {session.cwd, self._pipeline.project(session.cwd, session.repository_url).key}
+
+    def _unsettled(self, log: PendingLog, reading: Reading) -> None:
+        """Not yet: nothing is committed, and how the turn stands is remembered for the next look."""
+        self.report.skipped[Skip.UNSETTLED] += 1
+        self.unsettled[log.id] = reading.turn
+        with self._store.transaction():
+            self._store.note_turn(log.id, reading.turn)
+            self._store.skip(log.id, Skip.UNSETTLED, f"the turn is {reading.turn.value}")
+
+    def _refuse(self, log: PendingLog, problem: LogProblem) -> None:
+        """A log that cannot be read now: in the ledger, tried again when it changes."""
+        self.report.skipped[problem.reason] += 1
+        if problem.reason == Skip.UNSETTLED:
+            self.not_before[log.id] = 0.0
+        elif problem.reason != Skip.GONE:
+            self.report.failed[str(log.path)] = problem.message
+        self._store.skip(log.id, Skip(problem.reason), problem.message)
+
+    def _fail(self, log: PendingLog, error: Exception) -> None:
+        """A log that breaks us: tried again a few times, then quarantined with its reason."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
+        self.report.failed[str(log.path)] = what
+        attempts = self._store.fail(log.id, self._pipeline.distiller, what, self._clock() + RETRY_SECONDS)
+        self.not_before[log.id] = RETRY_SECONDS
+        if attempts >= MAX_ATTEMPTS:
+            self.not_before[log.id] = QUARANTINE_SECONDS
+            self._store.skip(log.id, Skip.QUARANTINED, what)
+
+
+def due_logs(logs: Iterable[PendingLog], settling: Settling, now: float) -> tuple[list[PendingLog], list[PendingLog]]:
+    """The logs whose time has come, and those that have not settled or failed lately; both in the order given."""
+    due = []
+    waiting = []
+    for log in logs:
+        pending = Pending(min(log.changed_at, now), min(log.pending_since or now, now), log.turn)
+        if is_due(pending, settling, now) and (log.not_before is None or log.not_before <= now):
+            due.append(log)
+        else:
+            waiting.append(log)
+    return due, waiting
+
+
+def newest_sessions(logs: Sequence[PendingLog], limit: int) -> tuple[list[PendingLog], int]:
+    """The logs of the `limit` newest sessions (0: all), and how many sessions are left for later."""
+    sessions: dict[tuple[str, str], list[PendingLog]] = {}
+    for log in logs:
+        sessions.setdefault(_session_of(log), []).append(log)
+    ordered = sorted(sessions.values(), key=lambda group: -max(log.stat.mtime_ns for log in group))
+    taken = ordered if limit <= 0 else ordered[:limit]
+    return [log for group in taken for log in group], len(ordered) - len(taken)
+
+
+def _session_of(log: PendingLog) -> tuple[str, str]:
+    """What groups the logs of one session before they are read."""
+    return log.source, log.session or log.session_hint or str(log.path)
+
+
+def manifest(report: Report, *, started: float, completed: float, dry_run: bool, mode: str) -> Manifest:
+    """The record of a run."""
+    lessons = sorted(report.created.values(), key=lambda lesson: (-lesson.confidence, lesson.id))
+    return Manifest(
+        id=f"run-{uuid.uuid4().hex[:12]}",
+        started_at=iso(started),
+        completed_at=iso(completed),
+        dry_run=dry_run,
+        analysis_mode=mode,
+        sessions_processed=len(report.sessions),
+        sessions_skipped=dict(sorted(report.skipped.items())),
+        sessions_failed=len(report.failed),
+        lessons_generated=len(report.created),
+        lessons_merged=len(report.merged),
+        log_paths=tuple(dict.fromkeys(report.paths)),  # a huge log is read in several pieces
+        lessons=tuple(ManifestLesson(one.signal, one.trigger, one.action, one.confidence) for one in lessons),
+        usage=Usage(),
+    )
+
+
+def iso(when: float) -> str:
+    """A time as ISO 8601 in UTC, milliseconds."""
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
