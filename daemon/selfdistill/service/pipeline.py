@@ -175,9 +175,12 @@ class CleanPlaces(dict[str, str]):
 def without_secrets(state: bytes, redact: Callable[[str], str]) -> bytes:
     """A parser's state as it may be stored: a queued prompt, a directory or a URL in it may hold a secret."""
     table = msgspec.msgpack.decode(state)
-    # One look at all texts together: 30 us for a state of 7 KB, where each text by itself would take 1 ms.
+    seen = table.pop("recent", [])  # ids of records: up to a thousand, and no texts
+    # One look at all texts together: 30 us for a state of 1 KB, where each text by itself would take 1 ms.
     together = "\n".join(_texts(table))
-    return state if redact(together) == together else msgspec.msgpack.encode(_redacted(table, redact))
+    if redact(together) == together:
+        return state
+    return msgspec.msgpack.encode({**_redacted(table, redact), "recent": seen})
 
 
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a state holds
@@ -220,10 +223,11 @@ class Piece:
 
     def events(self) -> Iterator[Event]:
         """The events; raises Stopped when the process is to end."""
-        lines, feed = self._lines, self._feed
+        lines, feed = self._lines, self._parser.feed
         limit = lines.offset + PIECE_BYTES
         for offset, line in lines:
-            yield from feed(line, offset)
+            for event in feed(line, offset):
+                yield self._clean(event)
             if offset >= limit:
                 return
             if self._stopped():
@@ -232,14 +236,12 @@ class Piece:
         if self._at_rest and lines.rest_length and _is_whole(lines.rest):
             taken = lines.take_rest()
             if taken is not None:
-                yield from feed(taken[1], taken[0])
+                yield from map(self._clean, feed(taken[1], taken[0]))
 
-    def _feed(self, line: bytes, offset: int) -> Iterator[Event]:
-        """The events of a line, their working directory without secrets: what a distiller keeps is stored."""
-        places = self._places
-        for event in self._parser.feed(line, offset):
-            clean = places[event.cwd]
-            yield event if clean == event.cwd else msgspec.structs.replace(event, cwd=clean)
+    def _clean(self, event: Event) -> Event:
+        """An event, its working directory without secrets: what a distiller keeps is stored."""
+        clean = self._places[event.cwd]
+        return event if clean == event.cwd else msgspec.structs.replace(event, cwd=clean)
 
 
 def _is_whole(line: bytes) -> bool:

@@ -154,12 +154,18 @@ class Memory(Struct, omit_defaults=True):
         yield from (worked.command for worked in self.worked)
         yield from self.tests.edited if self.tests is not None else ()
 
+    def forget_settled(self) -> None:
+        """Drop the failures of which a rule has told what became of them."""
+        self.failed = [failed for failed in self.failed if not failed.step.settled]
+        self._forget()
+
     def _forget(self) -> None:
-        """Keep the state bounded."""
+        """Keep the state bounded. Called for every step, so that it looks before it copies."""
         oldest = self.number - HORIZON
-        self.failed = [failed for failed in self.failed if failed.number > oldest and not failed.step.settled][
-            -MAX_FAILED:
-        ]
-        self.told = [told for told in self.told if told.number > oldest][-MAX_TOLD:]
+        if self.failed and (self.failed[0].number <= oldest or len(self.failed) > MAX_FAILED):
+            self.failed = [failed for failed in self.failed if failed.number > oldest][-MAX_FAILED:]
+        if self.told and (self.told[0].number <= oldest or len(self.told) > MAX_TOLD):
+            self.told = [told for told in self.told if told.number > oldest][-MAX_TOLD:]
         start = self.failed[0].number if self.failed else self.number
-        self.worked = [worked for worked in self.worked if worked.number > start]
+        if self.worked and self.worked[0].number <= start:
+            self.worked = [worked for worked in self.worked if worked.number > start]

@@ -217,7 +217,8 @@ class Observer:
         run = read_test_run(call.command, event.text)
         if run is None or not run.failing:
             return run
-        return msgspec.structs.replace(run, failing=tuple(self._redact(name) for name in run.failing))
+        redact = at_once(self._redact, run.failing)
+        return msgspec.structs.replace(run, failing=tuple([redact(name) for name in run.failing]))
 
     def _signals(self, step: Step) -> Iterator[Signal]:
         """What a finished step says."""

@@ -32,6 +32,9 @@ _SPECIAL: Final[tuple[tuple[tuple[str, ...], Callable[[str], TestRun | None]], .
     (("tests passed!", "tests failed."), runners.dart),
 )
 
+_MARKS: Final = tuple(dict.fromkeys(mark for shape in SHAPES for mark in shape.marks))
+_NO_TESTS: Final = frozenset({"lint", "format", "typecheck"})  # a line that also tests counts as a test
+
 # Summaries that already count what another reader finds in the same output.
 _RETOLD: Final = {"node": {"tap"}, "gotestsum": {"go test"}}
 
@@ -55,7 +58,7 @@ def read_test_run(command: str, output: str) -> TestRun | None:
     if not any(map(output.__contains__, _SIGNS)):
         return None
     meaning = purpose(command)
-    if meaning.prints:
+    if meaning.prints or meaning.check in _NO_TESTS:
         return None
     text = _ESCAPES.sub("", output) if "\x1b" in output or "\r" in output else output
     run = _combined(_runs_in(text))
@@ -66,7 +69,9 @@ def read_test_run(command: str, output: str) -> TestRun | None:
 
 def _runs_in(text: str) -> list[TestRun]:
     """What each runner's reader finds, without what another one has counted already."""
-    runs = [read_shape(shape, text) for shape in SHAPES]
+    present = {mark for mark in _MARKS if mark in text}
+    likely = [shape for shape in SHAPES if shape.certain or not present.isdisjoint(shape.marks)]
+    runs = [read_shape(shape, text) for shape in likely]
     runs += [read(text) for marks, read in _SPECIAL if any(map(text.__contains__, marks))]
     found = [run for run in runs if run is not None]
     retold = {name for run in found for name in _RETOLD.get(run.runner, ())}

@@ -15,7 +15,7 @@ from selfdistill.signals.invocations import invocations
 from selfdistill.signals.runs import is_check_command
 from selfdistill.signals.steps import Failure, Fault
 
-_SEARCHED: Final = 8_000  # characters of a result in which an error line is looked for, half from either end
+_SEARCHED: Final = 4_000  # characters of a result in which an error line is looked for, half from either end
 
 # Plain substrings: most failures contain none of them, and an expression of as many words costs 30 times as much.
 _ENVIRONMENT: Final = (

@@ -102,6 +102,7 @@ def _settle(memory: Memory, findings: list[Finding]) -> None:
     for failed in memory.failed:
         if failed.step.uid in told:
             failed.step.settled = True
+    memory.forget_settled()
     if told:
         memory.told = [entry for entry in memory.told if entry.turn.uid not in told]
 
