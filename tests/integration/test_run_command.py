@@ -510,3 +510,13 @@ def test_a_nearly_full_disk_is_said_and_nothing_is_begun(tmp_path: Path) -> None
     assert done.returncode == 70
     assert "MiB are free" in done.stderr
     assert "min_free_mib" in done.stderr
+
+
+def test_one_directory_under_two_names_is_read_once(tmp_path: Path) -> None:
+    """`~/.config/claude` may be a link to `~/.claude`: its logs are one set, not two."""
+    home = tmp_path / "home"
+    repaired("s1").write(home)
+    (home / ".config").mkdir()
+    (home / ".config" / "claude").symlink_to(home / ".claude")
+    run(home, "run")
+    assert told(home)["sources"]["claude_code"]["logs_seen"] == 1

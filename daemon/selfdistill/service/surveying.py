@@ -82,10 +82,17 @@ class Survey:
         self._absences: dict[Path, Absences] = {}
         self.hot: dict[Path, Stat] = {}  # logs that changed lately, as they were seen last
         self.roots: dict[Path, Root] = {}
+        self._twins: set[Path] = set()  # second names of a directory that is a root already: not read twice
 
     def examine(self) -> tuple[Root, ...]:
         """Look at every root again; also says what `roots` is."""
         self.roots = {path: examine_root(path) for watched in self.watched for path in watched.roots}
+        named: dict[tuple[int, int] | None, Path] = {}
+        self._twins = {
+            path
+            for path, root in self.roots.items()
+            if root.identity is not None and named.setdefault(root.identity, path) != path
+        }
         return tuple(self.roots.values())
 
     def owner(self, path: PurePath) -> Watched | None:
@@ -102,7 +109,7 @@ class Survey:
         self._times.clear()
         for root in self.examine():
             unseen: list[Path] = []
-            if root.scannable:
+            if root.scannable and root.path not in self._twins:
                 for directory in self._scan(root.path):
                     changes += self._take_in(directory, unseen)
                 unseen += self._vanished_directories(root.path)
@@ -114,7 +121,7 @@ class Survey:
         changes: list[Change] = []
         changed = list(directory_times(self._times))
         for found in self.examine():
-            if found.scannable and found.path not in self._times:
+            if found.scannable and found.path not in self._times and found.path not in self._twins:
                 for directory in self._scan(found.path):
                     changes += self._take_in(directory, [])
         for path in changed:
