@@ -188,7 +188,7 @@ class Observer:
         run = self._run(call, event) if is_shell else None
         failure = None
         quote = ""
-        if flagged or (is_shell and may_hide_failure(event.text)):
+        if flagged or (is_shell and may_hide_failure(call.command, event.text)):
             failure = read_failure(call.kind, call.command, self._redact(event.text), flagged=flagged)
             quote = failure.line if failure else ""
         return Step(

@@ -63,6 +63,7 @@ _WORDS: Final = re.compile(r"[A-Za-z]{3}")  # no frame, rule or progress bar
 _MASKED: Final = ("unknown flag", "unknown option", "command not found", "unrecognized arguments", "no matches found",
                   "unknown command", "Unknown JSON field", "illegal option", "unknown shorthand", "Missing script",
                   "go mod tidy", "[rejected]")  # fmt: skip
+_JOINTS: Final = ("|", ";", "&", "\n")
 _MASKED_LINE: Final = re.compile(
     r"^(?:error: |fatal: |Error: |npm (?:error|ERR!) |go: |usage: |"
     r"(?:\(eval\)|zsh|bash|sh)[:\w ]*: | ! |[\w.-]{2,20}: )?"
@@ -92,9 +93,12 @@ def read_failure(kind: ToolKind, command: str, text: str, *, flagged: bool) -> F
     return _failure(FailureClass.CHECK if is_check_command(command) else None, Fault.NONE, "", line)
 
 
-def may_hide_failure(text: str) -> bool:
-    """Whether a result that claims success is worth a closer look: it holds the words of a command's own error."""
-    return holds_any(text, _MASKED)
+def may_hide_failure(command: str, text: str) -> bool:
+    """Whether a result that claims success is worth a closer look.
+
+    It holds the words of a command's own error, and the exit status may be that of another command of the line.
+    """
+    return holds_any(command, _JOINTS) and holds_any(text, _MASKED)
 
 
 def says_what(line: str) -> bool:
