@@ -243,7 +243,10 @@ class Finding(Struct, frozen=True, omit_defaults=True):
 
     `merge_key` is rule + normalised signature + normalised repair: equal keys in one project are one lesson.
     `strength` 0..1 is how sure this single sighting makes the lesson; `needs` is how many independent sessions
-    must show it before the lesson is active.
+    must show it before the lesson is active. `covers` are the causes of failure (`signals/causes.py`) that the lesson
+    is about: a later failure with one of them is one that the lesson should have prevented. `prefers` and `over` name
+    what the lesson says to use and what it says to leave, where it chooses between two things: another lesson that
+    chooses the other way round contradicts it.
     """
 
     rule: str
@@ -256,6 +259,18 @@ class Finding(Struct, frozen=True, omit_defaults=True):
     needs: int = 1
     rationale: str = ""
     tags: tuple[str, ...] = ()
+    cwd: str = ""
+    covers: tuple[str, ...] = ()
+    prefers: str = ""
+    over: str = ""
+
+
+class Mishap(Struct, frozen=True, omit_defaults=True):
+    """A failed call by one of its causes (`signals/causes.py`): what tells whether a lesson's failure came again."""
+
+    uid: str
+    cause: str
+    at: float | None = None
     cwd: str = ""
 
 
@@ -317,8 +332,12 @@ class Lesson(Struct, frozen=True, omit_defaults=True):
     first_seen: float | None = None
     last_seen: float | None = None
     model: str = ""
+    covers: tuple[str, ...] = ()
+    prefers: str = ""
+    over: str = ""
+    first_session: str = ""
     helped: int = 0
-    recurred: int = 0
+    recurred: int = 0  # later sessions in which a failure came that the lesson covers
     created_at: float | None = None
     updated_at: float | None = None
 

@@ -19,6 +19,7 @@ from selfdistill.model import (
     Finding,
     Lesson,
     LessonState,
+    Mishap,
     Polarity,
     Proof,
     Records,
@@ -79,6 +80,9 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None) -> Lesson
         support=len(sessions),
         distiller=first.distiller,
         version=first.version,
+        first_seen=1.0,
+        covers=(key,),
+        first_session=min(sessions),
     )
 
 
@@ -118,9 +122,16 @@ def commit(store: Store, log: int, number: int, before: Cursor | None, step: Ste
     path = Path(f"/home/mara/logs/{log}.jsonl")
     log_id = store.see("codex", f"s{log}", path, stat, changed_at=1.0, pending_since=1.0)
     after = cursor(number + 1, version)
-    store.commit(
-        Commit(log_id, "heuristic", version, before, after, Session(), Records(total=1), stat, found, restart=restart)
+    # Every record of evidence fails in its log a moment after it was written, so that copies fail at other times.
+    mishaps = [
+        (project, Mishap(evidence.uid, finding.merge_key, at=1.0 + log))
+        for project, finding, _ in found
+        for evidence in finding.evidence
+    ]
+    work = Commit(
+        log_id, "heuristic", version, before, after, Session(), Records(total=1), stat, found, mishaps, restart=restart
     )
+    store.commit(work)
     return after
 
 
@@ -131,11 +142,12 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         "sightings": "SELECT name, sightings.* FROM sightings JOIN logs ON id = log_id",
         "lessons": "SELECT * FROM lessons",
         "shared": "SELECT * FROM shared_keys",
+        "mishaps": "SELECT project, cause, uid, name, mishaps.session, at FROM mishaps JOIN logs ON id = log_id",
         "logs": "SELECT name, records_total, pending_since, distilled_size FROM logs",
     }
     rows = {name: store._database.rows(query) for name, query in queries.items()}
     rows["sightings"] = [(*row[:2], *row[3:]) for row in rows["sightings"]]
-    rows["lessons"] = [row[1:22] for row in rows["lessons"]]
+    rows["lessons"] = [(*row[1:22], *row[24:]) for row in rows["lessons"]]
     store._database.run("INSERT INTO lessons_index(lessons_index, rank) VALUES ('integrity-check', 1)")
     return {name: sorted(found, key=repr) for name, found in rows.items()}
 

@@ -80,7 +80,7 @@ def _decide(arguments: Namespace, context: Context) -> int:
     if not context.places.database.exists():
         raise UsageError("There are no lessons yet.", "`selfdistill run` learns them from the agents' logs.")
     prepare_state_directory(context.places.state)
-    with Store.open(context.places.database, derive=lambda findings, _verdict: derive(findings)) as store:
+    with Store.open(context.places.database, derive=derive) as store:
         chosen = [store.lesson(prefix) for prefix in arguments.id]
         with store.transaction():
             for lesson in chosen:
@@ -144,19 +144,37 @@ def _line(lesson: Lesson, *, with_project: bool) -> str:
 def _show(store: Store, lesson: Lesson, *, as_json: bool) -> None:
     """A lesson with everything that it rests on."""
     findings = store.evidence(lesson.id)
+    opposites, alike = store.contradicting(lesson), store.similar(lesson)
     if as_json:
-        print(
-            json.dumps({"lesson": msgspec.to_builtins(lesson), "evidence": _evidence_table(store, findings)}, indent=2)
-        )
+        table = {
+            "lesson": msgspec.to_builtins(lesson),
+            "evidence": _evidence_table(store, findings),
+            "contradicts": [other.id for other in opposites],
+            "similar": [other.id for other in alike],
+        }
+        print(json.dumps(table, indent=2))
         return
     print(_line(lesson, with_project=True))
     print(f"    why   {shown(lesson.rationale)}")
     print(f"    {lesson.signal.value} · {lesson.trigger.type.value} · {lesson.distiller} {lesson.version}")
+    print(f"    {_recurrence(lesson)}")
+    for word, others in (("contradicts", opposites), ("see also", alike)):
+        for other in others:
+            print(f"    {word} {other.id[:8]}: {shown(other.action.description)}")
     for row in _evidence_table(store, findings):
         place = f"{printable(row['log'])} @{row['offset']}+{row['length']}"
         print(f"\n  {row['role']}  {row['at'] or ''}  session {shown(row['session'])}\n    {place}")
         for text in row["quote"].splitlines()[:_QUOTED_LINES]:
             print(f"    | {shown(text)}")
+
+
+def _recurrence(lesson: Lesson) -> str:
+    """Whether what the lesson is about came again after it was learned."""
+    if not lesson.covers:
+        return "about no failure that could be recognised when it comes again"
+    if not lesson.recurred:
+        return "the failure has not come again in any later session"
+    return f"the failure came again in {lesson.recurred} later session{'s' if lesson.recurred > 1 else ''}"
 
 
 def _evidence_table(store: Store, findings: list[StoredFinding]) -> list[dict[str, Any]]:

@@ -200,6 +200,7 @@ def _summary(table: dict[str, Any], now: float) -> list[Line]:
         _labelled("queue", _queue(table, now)),
         _labelled("last run", _last_run(table, now)),
         _labelled("totals", _totals(table)),
+        *([_labelled("helping", _helping(table))] if number(table, "covering_lessons") else []),
         _labelled("model", _model(_table(table, "model"))),
         _labelled("watcher", _watcher(_table(table, "watcher"))),
     ]
@@ -226,6 +227,12 @@ def _totals(table: dict[str, Any]) -> str:
     waiting = f" ({pending:,} pending)" if pending else ""
     lessons, sessions, runs = (number(table, f"total_{key}") for key in ("lessons", "sessions", "runs"))
     return f"{lessons:,} lessons{waiting} · {sessions:,} sessions · {runs:,} runs"
+
+
+def _helping(table: dict[str, Any]) -> str:
+    """Of the active lessons about failures, how many did not see theirs again."""
+    covering, recurred = number(table, "covering_lessons"), number(table, "recurred_lessons")
+    return f"{covering - recurred:,} of {covering:,} lessons about failures did not see theirs again"
 
 
 def _model(model: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from selfdistill.model import Event, Finding, Outcome, Session, Usage
+from selfdistill.model import Event, Finding, Mishap, Outcome, Session, Usage
 
 
 class Batch(Struct, frozen=True):
@@ -22,12 +22,16 @@ class Batch(Struct, frozen=True):
 
 
 class Distillate(Struct, frozen=True):
-    """What a batch gave. `provisional` findings hold until the next batch of the same log replaces them."""
+    """What a batch gave. `provisional` findings hold until the next batch of the same log replaces them.
+
+    `mishaps` are all failures with a cause, whether a rule learned from them or not.
+    """
 
     findings: tuple[Finding, ...]
     carry: bytes
     outcome: Outcome | None = None
     provisional: tuple[Finding, ...] = ()
+    mishaps: tuple[Mishap, ...] = ()
     usage: Usage = Usage()
     events: int = 0
 

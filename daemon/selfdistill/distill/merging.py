@@ -7,6 +7,7 @@ copy never confirms itself. Confidence grows with support and never reaches cert
 from __future__ import annotations
 
 from hashlib import blake2b
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.model import Lesson, LessonState, Scope, StoredFinding
@@ -14,8 +15,12 @@ from selfdistill.model import Lesson, LessonState, Scope, StoredFinding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from selfdistill.store import Verdict
+
 CERTAINTY: Final = 0.97  # no rule of ours is surer than this
 STEP: Final = 0.45  # what each further session takes away of the remaining doubt
+CONFIRMED_DOUBT: Final = 0.15  # what a person's approval leaves of it
+MOST_CAUSES: Final = 32
 
 
 def lesson_id(project: str, merge_key: str) -> str:
@@ -23,10 +28,11 @@ def lesson_id(project: str, merge_key: str) -> str:
     return blake2b(f"{project}\0{merge_key}".encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def derive(findings: Sequence[StoredFinding]) -> Lesson | None:
-    """The lesson that findings of one project and merge key support, before any verdict; None without findings.
+def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) -> Lesson | None:
+    """The lesson that findings of one project and merge key support, or None without findings.
 
     The wording is the strongest finding's (ties: the smallest id), so the order of learning cannot change it.
+    Of a person's verdict only an approval counts, as confirmation; state and scope by verdict are the store's matter.
     """
     if not findings:
         return None
@@ -35,6 +41,8 @@ def derive(findings: Sequence[StoredFinding]) -> Lesson | None:
     support = independent_sessions(findings)
     needs = min(stored.finding.needs for stored in findings)
     times = [when for stored in findings for seen in stored.sightings for when in seen.times if when is not None]
+    confirmed = verdict is not None and verdict.state is LessonState.ACTIVE
+    causes = sorted({cause for stored in findings for cause in stored.finding.covers})
     return Lesson(
         id=lesson_id(best.project, told.merge_key),
         project=best.project,
@@ -43,7 +51,7 @@ def derive(findings: Sequence[StoredFinding]) -> Lesson | None:
         trigger=told.trigger,
         action=told.action,
         rationale=told.rationale,
-        confidence=confidence(told.strength, support),
+        confidence=confidence(told.strength, support, confirmed=confirmed),
         scope=Scope.PROJECT,
         tags=tuple(sorted({tag for stored in findings for tag in stored.finding.tags})),
         state=LessonState.ACTIVE if support >= needs else LessonState.PENDING,
@@ -52,13 +60,34 @@ def derive(findings: Sequence[StoredFinding]) -> Lesson | None:
         version=best.version,
         first_seen=min(times, default=None),
         last_seen=max(times, default=None),
+        covers=tuple(causes[:MOST_CAUSES]),
+        prefers=told.prefers,
+        over=told.over,
+        first_session=_first_session(findings),
     )
 
 
-def confidence(strength: float, support: int) -> float:
-    """How sure `support` independent sessions make a lesson whose single sighting is `strength` sure (0..1)."""
+def confidence(strength: float, support: int, *, confirmed: bool = False) -> float:
+    """How sure `support` independent sessions make a lesson whose single sighting is `strength` sure (0..1).
+
+    A noisy-OR (Pearl, "Probabilistic Reasoning in Intelligent Systems", 1988, section 4.3.2): each session is a cause
+    that can make the lesson true by itself, so the doubts multiply: `1 - (1 - strength) * (1 - STEP) ** (support - 1)`.
+    `strength` holds what was verified in the session: a repair whose cure was seen to work starts at 0.7, a rule that a
+    person stated once at 0.5. A person's approval leaves CONFIRMED_DOUBT of the doubt. Recency is not in it, because
+    what is stored must not depend on the clock: recall/ranking.py lets old lessons fade when it ranks them.
+    """
     doubt = (1 - strength) * (1 - STEP) ** max(0, support - 1)
-    return round(min(CERTAINTY, 1 - doubt), 3)
+    return round(min(CERTAINTY, 1 - doubt * (CONFIRMED_DOUBT if confirmed else 1)), 3)
+
+
+def _first_session(findings: Iterable[StoredFinding]) -> str:
+    """The session that showed the lesson first; of those without times the first by name."""
+    seen = [
+        (min((when for when in sighting.times if when is not None), default=inf), sighting.session)
+        for stored in findings
+        for sighting in stored.sightings
+    ]
+    return min(seen)[1] if seen else ""
 
 
 def independent_sessions(findings: Iterable[StoredFinding]) -> int:

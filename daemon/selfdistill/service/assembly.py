@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,13 +12,12 @@ from selfdistill.config import Config, Places
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
-from selfdistill.model import Lesson, StoredFinding
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey, watched_sources
 from selfdistill.sources import SOURCES
-from selfdistill.store import Store, Verdict
+from selfdistill.store import Store
 
 
 class Assembly(Struct, frozen=True):
@@ -55,16 +54,11 @@ def assemble(
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store = Store.rehearsal(places.database, derive=_derive, clock=clock)
+        store = Store.rehearsal(places.database, derive=derive, clock=clock)
     else:
         prepare_state_directory(places.state)
-        store = Store.open(places.database, derive=_derive, clock=clock)
+        store = Store.open(places.database, derive=derive, clock=clock)
     distiller = HeuristicDistiller(redact)
     pipeline = Pipeline(store, distiller, {source.name: source for source in SOURCES}, config, stopped)
     survey = Survey(store, watched_sources(SOURCES, config, home, environment), clock, distiller.name)
     return Assembly(config, places, redact, store, distiller, pipeline, survey, clock, complaint)
-
-
-def _derive(findings: Sequence[StoredFinding], _verdict: Verdict | None) -> Lesson | None:
-    """Lessons follow from findings alone; the store applies what a person decided."""
-    return derive(findings)

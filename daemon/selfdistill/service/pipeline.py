@@ -15,7 +15,7 @@ from selfdistill.distill.base import Batch, Distillate, Distiller
 from selfdistill.errors import LogProblem
 from selfdistill.ingest.identity import Sameness, judge
 from selfdistill.ingest.reading import Lines, OpenLog, open_log
-from selfdistill.model import Cursor, Event, Finding, Proof, Session, Skip, Turn
+from selfdistill.model import Cursor, Event, Finding, Mishap, Proof, Session, Skip, Turn
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
 from selfdistill.store import Commit, PendingLog, ProjectRef, Store
@@ -104,6 +104,7 @@ class Pipeline:
                 records=records,
                 stat=opened.stat,
                 findings=() if skip else tuple(self._attributed(parser, distillate)),
+                mishaps=() if skip else tuple(self._misfortunes(parser, distillate)),
                 restart=again,
                 complete=piece.ended and (at_rest or not lines.rest_length),
                 outcome=distillate.outcome,
@@ -133,6 +134,11 @@ class Pipeline:
             for finding in findings:
                 cwd = finding.cwd or parser.session.cwd
                 yield self.project(cwd, parser.session.repository_url), finding, provisional
+
+    def _misfortunes(self, parser: Parser, distillate: Distillate) -> Iterator[tuple[ProjectRef, Mishap]]:
+        """Each mishap with the project it belongs to."""
+        for mishap in distillate.mishaps:
+            yield self.project(mishap.cwd or parser.session.cwd, parser.session.repository_url), mishap
 
     def project(self, cwd: str, repository_url: str) -> ProjectRef:
         """The project of a working directory: decided once, then remembered.

@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.roots import Root, RootHealth
-from selfdistill.model import LessonState, Skip
+from selfdistill.model import Skip
 from selfdistill.service.processes import identity
 from selfdistill.service.status import Problem, Quarantined, Source, State, Status, Watcher, moment
 from selfdistill.service.status import Root as RootStatus
 
 if TYPE_CHECKING:
     from selfdistill.service.assembly import Assembly
-    from selfdistill.store import PendingLog, SourceCensus
+    from selfdistill.store import PendingLog, SourceCensus, Standing
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
@@ -37,7 +37,7 @@ class Figures(Struct, frozen=True):
     sources: dict[str, Source]
     quarantined: list[PendingLog]
     outdated: int
-    pending_lessons: int
+    standing: Standing
     taken_at: float
     cost_seconds: float
 
@@ -48,9 +48,9 @@ def figures(assembly: Assembly) -> Figures:
     store, sources = assembly.store, _sources(assembly)
     quarantined = [log for log in store.present() if log.skip is Skip.QUARANTINED] if _any_quarantined(sources) else []
     outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
-    pending = len(store.lessons(None, state=LessonState.PENDING, everywhere=True))
+    standing = store.standing()
     now = time.monotonic()
-    return Figures(sources, quarantined, outdated, pending, now, now - begun)
+    return Figures(sources, quarantined, outdated, standing, now, now - begun)
 
 
 def snapshot(
@@ -92,7 +92,9 @@ def snapshot(
             for log in known.quarantined[:_MOST_QUARANTINED]
         ],
         outdated_sessions=known.outdated,
-        pending_lessons=known.pending_lessons,
+        pending_lessons=known.standing.pending,
+        covering_lessons=known.standing.covering,
+        recurred_lessons=known.standing.recurred,
         total_sessions=totals.sessions,
         last_run_id=last.id if last else None,
         last_run_at=datetime.fromisoformat(last.completed_at) if last else None,

@@ -133,6 +133,8 @@ class Status(Struct):
     quarantined: list[Quarantined] = field(default_factory=list)  # the first 20
     outdated_sessions: int = 0  # distilled by an older version: `run --again`
     pending_lessons: int = 0  # lessons that wait for more evidence or a person
+    covering_lessons: int = 0  # active lessons about a failure that can come again ...
+    recurred_lessons: int = 0  # ... and those of them whose failure did, in a later session
     total_sessions: int = 0
     last_run_id: str | None = None
     last_run_at: datetime | None = None

@@ -42,6 +42,20 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     signature: str = ""  # the key line without what changes from one occurrence to the next
 
 
+class Diagnostic(Struct, frozen=True, omit_defaults=True):
+    """One thing that a linter, compiler or type checker found, without the place where it stood.
+
+    `message` is normalised: names, numbers and paths that change from one place to the next are placeholders.
+    `subject` is the name it was about this time (a function, module or symbol), "" where it names none.
+    """
+
+    tool: str  # "ruff", "golangci-lint", "tsc" ...; "" where the output does not say
+    code: str  # the rule: "errcheck", "F401", "TS2339", "E0382"
+    message: str
+    subject: str = ""
+    quote: str = ""  # the line as it stood in the output
+
+
 class Step(Struct, omit_defaults=True):
     """One tool call with its result. `settled`: a rule has already told what became of it."""
 
@@ -60,6 +74,7 @@ class Step(Struct, omit_defaults=True):
     quote: str = ""  # verbatim lines of the (redacted) result that show how it went
     check: str = ""  # "test", "lint", "build", "typecheck", "format": what the command is meant to find out
     run: TestRun | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()  # distinct ones, as they came; bounded
     before: str = ""  # EDIT: digests of the texts replaced and put there, to notice an inverse edit
     after: str = ""
     sidechain: bool = False

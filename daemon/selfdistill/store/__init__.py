@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selfdistill.store.catalogue import KnownLog, PendingLog
-from selfdistill.store.census import SourceCensus
+from selfdistill.store.census import SourceCensus, Standing
 from selfdistill.store.commits import Commit
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
@@ -19,6 +19,7 @@ __all__ = [
     "PendingLog",
     "ProjectRef",
     "SourceCensus",
+    "Standing",
     "Store",
     "Totals",
     "Verdict",

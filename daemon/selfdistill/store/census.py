@@ -42,8 +42,29 @@ class SourceCensus(Struct, frozen=True):
     last_success: float | None = None
 
 
+class Standing(Struct, frozen=True):
+    """How the lessons stand.
+
+    `pending` wait for evidence or a person; of the `active` ones that cover a failure (`covering`) `recurred` saw it
+    again in a later session.
+    """
+
+    active: int = 0
+    pending: int = 0
+    covering: int = 0
+    recurred: int = 0
+
+
 class Census(Part):
     """Sums over the catalogue; each is one read."""
+
+    def standing(self) -> Standing:
+        """How many lessons there are of each kind."""
+        row = self._database.row(
+            "SELECT sum(state = 'active'), sum(state = 'pending'), sum(state = 'active' AND covers <> '[]'),"
+            " sum(state = 'active' AND covers <> '[]' AND recurred > 0) FROM lessons"
+        )
+        return Standing(*(count or 0 for count in row)) if row else Standing()
 
     def ledger(self) -> dict[str, dict[str, int]]:
         """How many logs are skipped, by source and by `model.Skip` word."""

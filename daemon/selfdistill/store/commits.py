@@ -10,16 +10,17 @@ import msgspec
 from msgspec import Struct
 
 from selfdistill.errors import CursorMoved
-from selfdistill.model import Cursor, Finding, Outcome, Records, Session, Skip, Stat
+from selfdistill.model import Cursor, Finding, Mishap, Outcome, Records, Session, Skip, Stat
 from selfdistill.store.catalogue import signed_stat
 from selfdistill.store.cursors import load_cursor, same_place, save_cursor
 from selfdistill.store.deriving import Committed, Deriving
 from selfdistill.store.findings import Place, ProjectRef, add, forget, prepare, tidy
+from selfdistill.store.mishaps import add_mishaps, forget_mishaps
 from selfdistill.store.part import storable
 
 if TYPE_CHECKING:
     from selfdistill.store.database import Row
-    from selfdistill.store.findings import Key, Seen
+    from selfdistill.store.findings import Key
 
 _MOST_TYPES: Final = 32
 
@@ -65,6 +66,7 @@ class Commit(Struct, frozen=True):
     records: Records
     stat: Stat
     findings: Sequence[tuple[ProjectRef, Finding, bool]] = ()
+    mishaps: Sequence[tuple[ProjectRef, Mishap]] = ()
     restart: bool = False
     complete: bool = True
     outcome: Outcome | None = None
@@ -101,14 +103,18 @@ class Commits(Deriving):
             log = self._log(work)
             generation = work.after.generation if work.restart else None
             dropped = forget(self._database, work.log_id, work.distiller, generation=generation)
-            raised = self._add(work, seen, _session(work.session, log))
+            place = _place(work, log)
+            troubles = forget_mishaps(self._database, place) if work.restart else set()
+            raised = {item.finding.merge_key for item in seen if add(self._database, item, place)}
+            troubles |= add_mishaps(self._database, work.mishaps, place)
             for finding_id in dropped:
                 tidy(self._database, finding_id)
             save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
             self._database.run(_FACTS, _facts(work, log))
             keys: set[Key] = {(item.project, item.finding.merge_key) for item in seen}
             keys.update(dropped.values())
-            return self._derive_all(keys, doubtful=raised | {merge_key for _, merge_key in dropped.values()})
+            doubtful = raised | {merge_key for _, merge_key in dropped.values()}
+            return self._derive_all(keys, doubtful=doubtful, troubles=troubles)
 
     def _log(self, work: Commit) -> _Log:
         """The log's row; raises CursorMoved if it, or the cursor that the work starts from, is gone."""
@@ -125,16 +131,17 @@ class Commits(Deriving):
             )
         return _log_of(row)
 
-    def _add(self, work: Commit, seen: list[Seen], session: str) -> set[str]:
-        """Add the findings; the merge keys of known findings whose rows changed by that."""
-        place = Place(work.log_id, work.distiller, work.version, work.after.generation, session)
-        return {item.finding.merge_key for item in seen if add(self._database, item, place)}
-
 
 def _log_of(row: Row) -> _Log:
     return _Log(
         row[0], row[1], row[2], row[3], row[4:9], row[9], row[10], row[11], row[12], row[13] is not None, row[14]
     )
+
+
+def _place(work: Commit, log: _Log) -> Place:
+    """Where and by whom the findings of this commit were seen."""
+    session = _session(work.session, log)
+    return Place(work.log_id, work.distiller, work.version, work.after.generation, session)
 
 
 def _session(session: Session, log: _Log) -> str:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from selfdistill.errors import InternalError
 from selfdistill.model import Lesson, LessonState, Scope
 from selfdistill.store.findings import is_shared, load_findings
-from selfdistill.store.lessons import Verdict, VerdictKind, derived_columns, lesson_of
+from selfdistill.store.lessons import Verdict, VerdictKind, as_row, derived_columns, derived_part, lesson_of
+from selfdistill.store.mishaps import count_recurrences, cover, covering
 from selfdistill.store.part import Part
 
 if TYPE_CHECKING:
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
 
     from selfdistill.store.database import Row
     from selfdistill.store.findings import Key
+    from selfdistill.store.mishaps import Trouble
 
 # Never REPLACE: that would give the row a new number behind the back of the search index.
 _INSERT: Final = """
     INSERT INTO lessons(id, project, merge_key, signal, condition, trigger_type, action_type, action, rationale,
         confidence, scope, tags, state, support, distiller, version, model, first_seen, last_seen,
-        created_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        covers, prefers, over, first_session, created_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 # Without id, project and merge_key, so that their indices are left alone.
 _UPDATE: Final = """
     UPDATE lessons SET signal = ?, condition = ?, trigger_type = ?, action_type = ?, action = ?, rationale = ?,
         confidence = ?, scope = ?, tags = ?, state = ?, support = ?, distiller = ?, version = ?, model = ?,
-        first_seen = ?, last_seen = ?, updated_at = ?
+        first_seen = ?, last_seen = ?, covers = ?, prefers = ?, over = ?, first_session = ?, updated_at = ?
     WHERE number = ?
 """
 _INDEX: Final = "INSERT INTO lessons_index(rowid, condition, action, rationale, tags) VALUES (?, ?, ?, ?, ?)"
@@ -57,8 +59,13 @@ class Committed(Struct):
 class Deriving(Part):
     """Deriving; only inside a transaction."""
 
-    def _derive_all(self, keys: Collection[Key], doubtful: Collection[str]) -> Committed:
-        """Derive the lessons of these keys. `doubtful` merge keys may have lost what made them global."""
+    def _derive_all(
+        self, keys: Collection[Key], doubtful: Collection[str], troubles: Collection[Trouble] = ()
+    ) -> Committed:
+        """Derive the lessons of these keys, and count anew how often those that cover `troubles` came again.
+
+        `doubtful` merge keys may have lost what made them global.
+        """
         shared: dict[str, bool] = {}
         wanted = set(keys)
         for merge_key in {key for _, key in keys}:
@@ -67,8 +74,12 @@ class Deriving(Part):
                 rows = self._database.rows("SELECT project FROM lessons WHERE merge_key = ?", (merge_key,))
                 wanted.update((project, merge_key) for (project,) in rows)
         done = Committed()
+        changed = covering(self._database, troubles)
         for project, merge_key in sorted(wanted):
-            self._derive_one(project, merge_key, shared=shared[merge_key], done=done)
+            number = self._derive_one(project, merge_key, shared=shared[merge_key], done=done)
+            if number is not None:
+                changed.add(number)
+        count_recurrences(self._database, changed)
         return done
 
     def _share(self, merge_key: str, *, doubtful: bool) -> tuple[bool, bool]:
@@ -86,7 +97,8 @@ class Deriving(Part):
         remembered["shared", merge_key] = now
         return now, now != before
 
-    def _derive_one(self, project: str, merge_key: str, *, shared: bool, done: Committed) -> None:
+    def _derive_one(self, project: str, merge_key: str, *, shared: bool, done: Committed) -> int | None:
+        """Derive one lesson; its number if it is there then and was not just as it is."""
         row, verdict = self._standing(project, merge_key)
         lesson = self._derive(load_findings(self._database, project, merge_key), verdict)
         if lesson is None and row is not None and verdict and verdict.state is LessonState.REJECTED:
@@ -96,11 +108,13 @@ class Deriving(Part):
                 raise InternalError(f"The lesson {lesson.id} was derived for another key than its findings have.")
             after = self._save(_judged(lesson, verdict, shared=shared), row, done)
             self._database.remembered["standing", project, merge_key] = after, verdict
-        elif row is not None:
+            return None if after is row else int(after[0])
+        if row is not None:
             self._database.run(_UNINDEX, _words(row))
             self._database.run("DELETE FROM lessons WHERE number = ?", row[:1])
             self._database.remembered["standing", project, merge_key] = None, verdict
             done.removed += 1
+        return None
 
     def _standing(self, project: str, merge_key: str) -> tuple[Row | None, Verdict | None]:
         """The lesson's row and the verdict on it, as they stand before deriving."""
@@ -113,22 +127,25 @@ class Deriving(Part):
     def _save(self, lesson: Lesson, row: Row | None, done: Committed) -> Row:
         """Write the lesson's row if anything changed; the row as it is then."""
         columns = derived_columns(lesson)
-        if row is not None and row[1:20] == columns:
+        if row is not None and derived_part(row) == columns:
             return row
         now = self._clock()
         if row is None:
             number = self._database.rows(_INSERT, (*columns, now, now))[0][0]
-            after = (number, *columns, 0, 0, now, now)
+            after = as_row(number, columns, (0, 0, now, now))
             self._database.run(_INDEX, _words(after))
+            cover(self._database, number, lesson.project, lesson.covers)
             done.created.append(lesson_of(after))
         else:
-            after = (row[0], *columns, *row[20:23], now)
+            after = as_row(row[0], columns, (*row[20:23], now))
             self._update(row, after)
+            if row[24] != after[24]:
+                cover(self._database, row[0], lesson.project, lesson.covers)
             done.merged.append(lesson_of(after))
         return after
 
     def _update(self, before: Row, after: Row) -> None:
-        self._database.run(_UPDATE, (*after[4:20], after[23], after[0]))
+        self._database.run(_UPDATE, (*after[4:20], *after[24:28], after[23], after[0]))
         if before[1] != after[1]:
             self._database.run("UPDATE lessons SET id = ? WHERE number = ?", (after[1], after[0]))
         if _words(before) != _words(after):  # most updates raise support and confidence and leave the words alone

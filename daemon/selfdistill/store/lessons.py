@@ -115,6 +115,17 @@ class Lessons(Part):
             )
         return lesson_of(rows[0])
 
+    def contradicting(self, lesson: Lesson) -> list[Lesson]:
+        """The lessons of the same project, active or waiting, that choose the other way round."""
+        if not lesson.prefers or not lesson.over:
+            return []
+        rows = self._database.rows(
+            "SELECT * FROM lessons WHERE project = ? AND prefers = ? AND over = ? AND state IN ('active', 'pending')"
+            " ORDER BY confidence DESC, id",
+            (lesson.project, lesson.over, lesson.prefers),
+        )
+        return [lesson_of(row) for row in rows]
+
     def evidence(self, lesson_id: str) -> list[StoredFinding]:
         """What a lesson rests on; empty for a tombstone whose findings are gone."""
         row = self._database.row("SELECT project, merge_key FROM lessons WHERE id = ?", (lesson_id,))
@@ -145,11 +156,25 @@ def lesson_of(row: Row) -> Lesson:
         recurred=row[21],
         created_at=row[22],
         updated_at=row[23],
+        covers=_tags.decode(row[24]),
+        prefers=row[25],
+        over=row[26],
+        first_session=row[27],
     )
 
 
+def derived_part(row: Row) -> Row:
+    """Of a lesson's row what `derived_columns` gives."""
+    return (*row[1:20], *row[24:28])
+
+
+def as_row(number: int, columns: Row, kept: Row) -> Row:
+    """A whole row: its number, what is derived, and helped, recurred, created_at and updated_at."""
+    return (number, *columns[:19], *kept, *columns[19:])
+
+
 def derived_columns(lesson: Lesson) -> Row:
-    """The columns 1 to 19 of a lesson's row: all that follows from findings and verdicts."""
+    """The columns 1 to 19 and 24 to 27 of a lesson's row: all that follows from findings and verdicts."""
     return (
         lesson.id,
         lesson.project,
@@ -170,4 +195,8 @@ def derived_columns(lesson: Lesson) -> Row:
         lesson.model,
         lesson.first_seen,
         lesson.last_seen,
+        msgspec.json.encode(lesson.covers).decode(),
+        lesson.prefers,
+        lesson.over,
+        lesson.first_session,
     )

@@ -218,7 +218,45 @@ def first_schema(database: Database) -> None:
         database.run(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema,)
+_RECURRENCE: Final = (
+    "ALTER TABLE lessons ADD COLUMN covers TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE lessons ADD COLUMN prefers TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lessons ADD COLUMN over TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE lessons ADD COLUMN first_session TEXT NOT NULL DEFAULT ''",
+    # Every failed call by its causes, whether a rule learned from it or not: lessons count what came again.
+    """
+    CREATE TABLE mishaps(
+        project TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        uid TEXT NOT NULL,
+        log_id INTEGER NOT NULL REFERENCES logs(id) ON DELETE CASCADE,
+        distiller TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        session TEXT NOT NULL,
+        at REAL,
+        PRIMARY KEY(project, cause, uid, log_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX mishaps_by_log ON mishaps(log_id, distiller, generation)",
+    """
+    CREATE TABLE covered(
+        project TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        number INTEGER NOT NULL REFERENCES lessons(number) ON DELETE CASCADE,
+        PRIMARY KEY(project, cause, number)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX covered_by_lesson ON covered(number)",
+)
+
+
+def recurrence(database: Database) -> None:
+    """Failures by cause, and what each lesson covers."""
+    for statement in _RECURRENCE:
+        database.run(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.model import LessonState
@@ -11,6 +12,8 @@ from selfdistill.store.part import Part, storable
 if TYPE_CHECKING:
     from selfdistill.model import Lesson
 
+SIMILAR: Final = 0.7
+_WORD: Final = re.compile(r"\w[\w./-]+")
 _MOST_WORDS: Final = 64  # a pasted stack trace is a query too
 
 # Weights: when a lesson applies counts most, then what to do, then tags, then why.
@@ -47,6 +50,26 @@ class Search(Part):
             "limit": limit,
         }
         return [lesson_of(row) for row in self._database.rows(_SEARCH, parameters)]
+
+    def similar(self, lesson: Lesson) -> list[Lesson]:
+        """At most three lessons of the same project that say nearly the same in other words: for a person to look at.
+
+        Similar is what has SIMILAR of the words of the shorter text in common; alike lessons are never merged for it.
+        """
+        mine = _words(lesson)
+        found = self.search(" ".join(sorted(mine)), lesson.project, 20, state=None)
+        others = [other for other in found if other.id != lesson.id and other.project == lesson.project]
+        return [other for other in others if _overlap(mine, _words(other)) >= SIMILAR][:3]
+
+
+def _words(lesson: Lesson) -> frozenset[str]:
+    """The words of a lesson's condition and action."""
+    return frozenset(_WORD.findall(f"{lesson.trigger.condition} {lesson.action.description}".casefold()))
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    """The overlap coefficient (Szymkiewicz-Simpson) of two sets of words."""
+    return len(one & other) / max(1, min(len(one), len(other)))
 
 
 def match_expression(query: str) -> str:

@@ -18,6 +18,7 @@ from selfdistill.model import (
     Finding,
     Lesson,
     LessonState,
+    Mishap,
     Polarity,
     Proof,
     Records,
@@ -62,6 +63,10 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None) -> Lesson
         version=max(stored.version for stored in findings),
         first_seen=min(times, default=None),
         last_seen=max(times, default=None),
+        covers=finding.covers,
+        prefers=finding.prefers,
+        over=finding.over,
+        first_session=min(sessions),
     )
 
 
@@ -138,6 +143,7 @@ class Desk:
         version: int = 1,
         distiller: str = "heuristic",
         session: str = "",
+        mishaps: Sequence[Mishap] = (),
     ) -> Committed:
         """Commit findings at the next cursor of this log."""
         before = self.after.get((log_id, distiller))
@@ -153,6 +159,7 @@ class Desk:
                 records=Records(total=2, known=1, unknown=1, unknown_types={"novelty": 1}),
                 stat=stat(log_id),
                 findings=[(project, found, provisional) for found in findings],
+                mishaps=[(project, mishap) for mishap in mishaps],
                 restart=restart,
             )
         )

@@ -318,7 +318,7 @@ def test_a_migration_is_backed_up_recorded_and_all_or_nothing(desk: Desk) -> Non
     assert database.row("PRAGMA user_version") == (SCHEMA_VERSION,)
 
     migrate(database, desk.clock, (*MIGRATIONS, add_colour))
-    assert database.rows("SELECT version, name FROM migrations") == [(1, "first_schema"), (2, "add_colour")]
+    assert database.rows("SELECT version, name FROM migrations")[-1:] == [(len(MIGRATIONS) + 1, "add_colour")]
     database.close()
     backup = sqlite3.connect(desk.path.with_suffix(".bak"))
     assert backup.execute("SELECT name FROM logs").fetchall() == [(b"s1.jsonl",)]
