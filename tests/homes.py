@@ -94,8 +94,9 @@ class Home:
         return done.stdout
 
     def lessons(self) -> list[dict[str, Any]]:
-        """All lessons of all projects, as the command line tells them."""
-        return comparable(json.loads(self.command("lessons", "list", "--all", "--json")))
+        """All lessons of all projects, waiting ones too, as the command line tells them."""
+        words = ("lessons", "list", "--all", "--state", "any", "--limit", "0", "--json")
+        return comparable(json.loads(self.command(*words)))
 
     def status(self) -> dict[str, Any]:
         """The status file, empty if there is none."""
@@ -186,5 +187,5 @@ def learned_at_once(directory: Path) -> list[dict[str, Any]]:
     home.fill()
     with home.assembly() as assembly:
         one_pass(assembly, Selection(limit=0, paths=(home.claude, home.codex)))
-        lessons = assembly.store.lessons(None, everywhere=True)
+        lessons = assembly.store.lessons(None, state=None, everywhere=True)
     return comparable(json.loads(msgspec.json.encode(lessons)))

@@ -32,15 +32,16 @@ MEMORY: Final = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa:
 class Claude:
     """A session of Claude Code, told in few words; ids hang on the seed, so another seed is another session."""
 
-    def __init__(self, seed: str, *, cwd: str = "/home/mara/kettle") -> None:
+    def __init__(self, seed: str, *, cwd: str = "/home/mara/kettle", begins: float = LONG_AGO) -> None:
         self.seed = seed
         self.session = f"{seed:0>8}-aaaa-4bbb-8ccc-000000000000"
         self.cwd = cwd
+        self.begins = begins
         self.lines: list[bytes] = []
 
     def _add(self, kind: str, message: dict[str, Any]) -> None:
         number = len(self.lines)
-        when = datetime.fromtimestamp(LONG_AGO + number, UTC).isoformat().replace("+00:00", "Z")
+        when = datetime.fromtimestamp(self.begins + number, UTC).isoformat().replace("+00:00", "Z")
         self._put(
             {
                 "parentUuid": f"{self.seed}-{number - 1}" if number else None,
@@ -118,7 +119,7 @@ def mended(seed: str) -> Claude:
     story = Claude(seed).say("The timer test fails, mend it.")
     failed = "FAILED tests/test_timer.py::test_boils - assert 99 == 100\n=== 1 failed, 4 passed in 0.12s ==="
     story.sh("pytest tests/test_timer.py", failed, error=True)
-    story.edit("/home/mara/kettle/kettle/timer.py", "seconds = 99", "seconds = 100")
+    story.edit("/home/mara/kettle/kettle/clock.py", "seconds = 99", "seconds = 100")
     return story.sh("pytest tests/test_timer.py", "=== 5 passed in 0.10s ===").answer("Mended.")
 
 

@@ -207,18 +207,18 @@ class TriggerType(StrEnum):
     GENERAL = "general"
 
 
-class ActionType(StrEnum):
-    """Whether a lesson tells to do or to avoid something."""
-
-    DO = "do"
-    AVOID = "avoid"
-
-
 class Trigger(Struct, frozen=True):
     """When a lesson applies."""
 
     condition: str
     type: TriggerType
+
+
+class ActionType(StrEnum):
+    """Whether a lesson tells to do or to avoid something."""
+
+    DO = "do"
+    AVOID = "avoid"
 
 
 class Action(Struct, frozen=True):
@@ -238,15 +238,21 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     at: float | None = None
 
 
+class Point(Struct, frozen=True, array_like=True):
+    """One entry of a list that grows over sessions: the cause it is about, and what to say of it."""
+
+    cause: str
+    text: str
+
+
 class Finding(Struct, frozen=True, omit_defaults=True):
     """What a rule saw once: the stored fact that lessons are derived from.
 
     `merge_key` is rule + normalised signature + normalised repair: equal keys in one project are one lesson.
     `strength` 0..1 is how sure this single sighting makes the lesson; `needs` is how many independent sessions
-    must show it before the lesson is active. `covers` are the causes of failure (`signals/causes.py`) that the lesson
-    is about: a later failure with one of them is one that the lesson should have prevented. `prefers` and `over` name
-    what the lesson says to use and what it says to leave, where it chooses between two things: another lesson that
-    chooses the other way round contradicts it.
+    must show it before the lesson is active. `covers`: the causes (`signals/causes.py`) of the failures it is about.
+    `prefers` and `over`: what it says to use and to leave; a lesson that chooses the other way round contradicts it.
+    `points`: what the lesson lists after its action, the points that most sessions showed first.
     """
 
     rule: str
@@ -263,6 +269,7 @@ class Finding(Struct, frozen=True, omit_defaults=True):
     covers: tuple[str, ...] = ()
     prefers: str = ""
     over: str = ""
+    points: tuple[Point, ...] = ()
 
 
 class Mishap(Struct, frozen=True, omit_defaults=True):
@@ -373,38 +380,3 @@ class Cursor(Struct, frozen=True, omit_defaults=True):
     version: int = 0  # of the distiller that made it
     parser_state: bytes | None = None
     carry: bytes | None = None
-
-
-class Usage(Struct, frozen=True):
-    """What a run has cost at a model's provider."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
-
-
-class ManifestLesson(Struct, frozen=True):
-    """A lesson as the manifest of a run lists it."""
-
-    signal: Polarity
-    trigger: Trigger
-    action: Action
-    confidence: float
-
-
-class Manifest(Struct, frozen=True):
-    """The record of one run, as `run --json` prints it and the store keeps it. Times are ISO 8601, UTC."""
-
-    id: str
-    started_at: str
-    completed_at: str
-    dry_run: bool
-    analysis_mode: str
-    sessions_processed: int
-    sessions_skipped: dict[str, int]
-    sessions_failed: int
-    lessons_generated: int
-    lessons_merged: int
-    log_paths: tuple[str, ...]
-    lessons: tuple[ManifestLesson, ...]
-    usage: Usage

@@ -39,9 +39,11 @@ from invented import (
     state_of,
 )
 from selfdistill.config import Config
-from selfdistill.model import Manifest
+from selfdistill.manifest import Manifest
+from selfdistill.model import Lesson, LessonState
 from selfdistill.service.one_pass import one_pass
 from selfdistill.service.running import Selection
+from selfdistill.store import Store
 
 MANIFEST_KEYS = {
     *("id", "started_at", "completed_at", "dry_run", "analysis_mode", "sessions_processed", "sessions_skipped"),
@@ -489,14 +491,28 @@ def test_log_of_garbage_stops_nobody(tmp_path: Path) -> None:
     assert told(tmp_path)["sources"]["claude_code"]["undecodable"] > 5
 
 
+def only_lesson(state: Path) -> Lesson:
+    """The one lesson in a store."""
+    store = Store.open_read_only(state / "lessons.db")
+    assert store is not None
+    with store:
+        (lesson,) = store.lessons(None, state=None, everywhere=True)
+        return lesson
+
+
 def test_passes_of_one_process(tmp_path: Path) -> None:
-    """Several passes over one open store go on from each other."""
+    """Several passes go on from each other: a lesson that only knew of the failure gives way to its cure."""
     story = Claude("1").say("Show me PR 12.").sh("gh pr diff 12 --stat", "unknown flag: --stat", error=True)
     story.write(tmp_path)
-    first = distil(tmp_path, tmp_path / "state")[0]
+    first = distil(tmp_path, tmp_path / "state")[0].manifest
+    known = only_lesson(tmp_path / "state")
+    assert (first.lessons_generated, known.state) == (1, LessonState.PENDING)
+    assert "--name-only" not in known.action.description
     story.sh("gh pr diff 12 --name-only", "web/timer.ts").write(tmp_path)
-    second = distil(tmp_path, tmp_path / "state")[0]
-    assert (first.manifest.lessons_generated, second.manifest.lessons_generated) == (0, 1)
+    second = distil(tmp_path, tmp_path / "state")[0].manifest
+    cured = only_lesson(tmp_path / "state")
+    assert (second.lessons_generated, cured.state) == (1, LessonState.ACTIVE)
+    assert "--name-only" in cured.action.description
 
 
 def test_a_nearly_full_disk_is_said_and_nothing_is_begun(tmp_path: Path) -> None:

@@ -390,6 +390,7 @@ def secretive(secrets: dict[str, str]) -> Claude:
         story.sh(
             f"kettle --key {secrets['command']}", f"error: cannot boil with {secrets['output']} at home", error=True
         )
+    story.sh(f"kettle --key {secrets['command']} --mild", "boiling")
     story.queue(f"then log in with {secrets['queued prompt']}")
     story.ask("Bash", {"command": f"vault login {secrets['open call']}"})
     return story

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from selfdistill.cli.context import Context
     from selfdistill.config import Config
-    from selfdistill.model import Manifest
+    from selfdistill.manifest import Manifest
 
 _AGE: Final = re.compile(r"(\d+)([mhdw])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from selfdistill.model import Event, Finding, Mishap, Outcome, Session, Usage
+from selfdistill.manifest import Usage
+from selfdistill.model import Event, Finding, Mishap, Outcome, Session
 
 
 class Batch(Struct, frozen=True):

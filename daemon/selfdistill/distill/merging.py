@@ -10,7 +10,10 @@ from hashlib import blake2b
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.model import Lesson, LessonState, Scope, StoredFinding
+from msgspec import Struct
+from msgspec.structs import replace
+
+from selfdistill.model import Action, Lesson, LessonState, Scope, StoredFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +24,7 @@ CERTAINTY: Final = 0.97  # no rule of ours is surer than this
 STEP: Final = 0.45  # what each further session takes away of the remaining doubt
 CONFIRMED_DOUBT: Final = 0.15  # what a person's approval leaves of it
 MOST_CAUSES: Final = 32
+MOST_POINTS: Final = 6
 
 
 def lesson_id(project: str, merge_key: str) -> str:
@@ -42,14 +46,15 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
     needs = min(stored.finding.needs for stored in findings)
     times = [when for stored in findings for seen in stored.sightings for when in seen.times if when is not None]
     confirmed = verdict is not None and verdict.state is LessonState.ACTIVE
-    causes = sorted({cause for stored in findings for cause in stored.finding.covers})
+    listed = _listed(findings)
+    causes = sorted({cause for stored in findings for cause in stored.finding.covers} | {one.cause for one in listed})
     return Lesson(
         id=lesson_id(best.project, told.merge_key),
         project=best.project,
         merge_key=told.merge_key,
         signal=told.signal,
         trigger=told.trigger,
-        action=told.action,
+        action=_with_points(told.action, listed),
         rationale=told.rationale,
         confidence=confidence(told.strength, support, confirmed=confirmed),
         scope=Scope.PROJECT,
@@ -78,6 +83,35 @@ def confidence(strength: float, support: int, *, confirmed: bool = False) -> flo
     """
     doubt = (1 - strength) * (1 - STEP) ** max(0, support - 1)
     return round(min(CERTAINTY, 1 - doubt * (CONFIRMED_DOUBT if confirmed else 1)), 3)
+
+
+class _Listed(Struct, frozen=True):
+    """A point and how many independent sessions showed it."""
+
+    cause: str
+    text: str
+    sessions: int
+
+
+def _listed(findings: Sequence[StoredFinding]) -> list[_Listed]:
+    """The points that the findings show, those of most sessions first."""
+    sightings: dict[str, list[StoredFinding]] = {}
+    texts: dict[str, str] = {}
+    for stored in findings:
+        for point in stored.finding.points:
+            sightings.setdefault(point.cause, []).append(stored)
+            texts[point.cause] = min(point.text, texts.get(point.cause, point.text))
+    counted = [_Listed(cause, texts[cause], independent_sessions(seen)) for cause, seen in sightings.items()]
+    counted.sort(key=lambda one: (-one.sessions, one.cause))
+    return counted[:MOST_POINTS]
+
+
+def _with_points(action: Action, listed: Sequence[_Listed]) -> Action:
+    """The action with its list."""
+    if not listed:
+        return action
+    points = "; ".join(f"{one.text}, {one.sessions} sessions" if one.sessions > 1 else one.text for one in listed)
+    return replace(action, description=f"{action.description} {points}.")
 
 
 def _first_session(findings: Iterable[StoredFinding]) -> str:

@@ -17,7 +17,8 @@ from selfdistill.errors import LogProblem, StoreFull, UsageError
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.reading import open_log
 from selfdistill.ingest.scanning import scan_root
-from selfdistill.model import Manifest, Skip
+from selfdistill.manifest import Manifest
+from selfdistill.model import Skip
 from selfdistill.service import reporting
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.lifecycle import try_lock

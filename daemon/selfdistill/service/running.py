@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from selfdistill.errors import CursorMoved, InternalError, LogProblem
+from selfdistill.errors import InternalError, LogProblem
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.settling import Pending, is_due, looked_at
-from selfdistill.model import Lesson, Manifest, ManifestLesson, Skip, Turn, Usage
+from selfdistill.manifest import Manifest, ManifestLesson, Usage
+from selfdistill.model import Lesson, Skip, Turn
 from selfdistill.service.pipeline import PIECE_BYTES
 
 if TYPE_CHECKING:
     from selfdistill.config import Settling
     from selfdistill.service.pipeline import Pipeline, Reading
-    from selfdistill.store import Committed, PendingLog, Store
+    from selfdistill.store import PendingLog, Store
 
 MAX_BATCH: Final = 200  # commits in one transaction
 MAX_BATCH_SECONDS: Final = 1.0
@@ -198,22 +199,18 @@ class Run:
         if not self._batch:
             return
         batch, self._batch = self._batch, []
-        done: list[tuple[Reading, Committed | None]] = []
-        with self._store.transaction():
-            done.extend((reading, self._commit(reading)) for reading in batch)
-        for reading, committed in done:
-            if committed is not None:
-                self._count(reading, committed)
+        written, changed = self._store.commit_all([reading.work for reading in batch])
+        for reading, was_written in zip(batch, written, strict=True):
+            if was_written:  # else another process was first
+                self._count(reading)
+        for lesson in changed.created:
+            self.report.created[lesson.id] = lesson
+        for lesson in changed.merged:
+            target = self.report.created if lesson.id in self.report.created else self.report.merged
+            target[lesson.id] = lesson
 
-    def _commit(self, reading: Reading) -> Committed | None:
-        """One log's work inside the batch; None if another process was first."""
-        try:
-            return self._store.commit(reading.work)
-        except CursorMoved:
-            return None
-
-    def _count(self, reading: Reading, committed: Committed) -> None:
-        """Take a commit into the report."""
+    def _count(self, reading: Reading) -> None:
+        """Take what was written into the report."""
         work = reading.work
         if work.skip is not None:
             self.report.skipped[work.skip] += 1
@@ -224,11 +221,6 @@ class Run:
         path = printable(reading.log.path)  # a name that is not UTF-8 fits into no JSON
         if path not in self.report.paths[-1:]:
             self.report.paths.append(path)
-        for lesson in committed.created:
-            self.report.created[lesson.id] = lesson
-        for lesson in committed.merged:
-            target = self.report.created if lesson.id in self.report.created else self.report.merged
-            target[lesson.id] = lesson
 
     def _belongs(self, reading: Reading, project: str) -> bool:
         """Whether a log's session worked in a project (its key, or a directory in it)."""

@@ -45,3 +45,15 @@ def takes_back(edits: Sequence[Edited], newest: Step) -> bool:
         return False
     path = digest(newest.path)
     return any((edit.path, edit.before, edit.after) == (path, newest.after, newest.before) for edit in edits)
+
+
+def restored_paths(command: str) -> tuple[str, ...]:
+    """The files that a command restores by name; none where it takes back whole commits."""
+    paths: list[str] = []
+    for invocation in invocations(command):
+        words = invocation.arguments
+        if invocation.key == "git restore" and "--staged" not in words:
+            paths += [word for word in words[1:] if not word.startswith("-")]
+        elif invocation.key == "git checkout" and "--" in words:
+            paths += words[words.index("--") + 1 :]
+    return tuple(paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ class Invocation(Struct, frozen=True):
         return self.words[1:]
 
 
+@lru_cache(maxsize=512)  # every rule asks it of the same few commands
 def invocations(command: str) -> tuple[Invocation, ...]:
     """The simple commands of a command line, in order; at most its first 1,000 characters are looked at."""
     return tuple(_invocation(words) for words, _ in split(command[:MAX_COMMAND]))

@@ -21,25 +21,27 @@ from selfdistill.model import (
     ToolInput,
     ToolKind,
 )
+from selfdistill.signals.claims import contradicted
+from selfdistill.signals.completing import OpenCall, finished, is_flagged
 from selfdistill.signals.edits import digest, restores_files, takes_back
 from selfdistill.signals.invocations import MAX_COMMAND
 from selfdistill.signals.loops import REPEATS, same_failures
 from selfdistill.signals.memory import MAX_PATH, Memory, at_once, clean_step
 from selfdistill.signals.outcome import Tally
-from selfdistill.signals.runs import TestRun, is_check_command, read_test_run
+from selfdistill.signals.outcome_features import Change, Watch, hedges
 from selfdistill.signals.steps import HumanTurn, Moment, Statement, Step, TurnKind
-from selfdistill.signals.tools import may_hide_failure, read_failure
-from selfdistill.signals.users import read_turn
+from selfdistill.signals.turn_features import TurnContext
+from selfdistill.signals.turns import read_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_OPEN_CALLS: Final = 24
 MAX_TURN: Final = 2_000
+MAX_SAID: Final = 1_500
 EXCERPT: Final = 200
 
 _TELLING: Final = frozenset({ToolKind.SHELL, ToolKind.EDIT, ToolKind.WRITE})  # kinds whose successes tell something
-_FINE: Final = frozenset({None, 0})
 _CHANGES: Final = frozenset({ToolKind.EDIT, ToolKind.WRITE})
 _TURN_SIGNALS: Final = {
     TurnKind.CORRECTION: (SignalKind.CORRECTION, Polarity.NEGATIVE),
@@ -61,22 +63,6 @@ _CHECK_SIGNALS: Final = {
 }
 
 
-class OpenCall(msgspec.Struct, omit_defaults=True):
-    """A call that has no result yet; texts redacted."""
-
-    uid: str
-    span: Span
-    tool: str
-    kind: ToolKind
-    command: str = ""
-    path: str = ""
-    cwd: str = ""
-    at: float | None = None
-    before: str = ""
-    after: str = ""
-    sidechain: bool = False
-
-
 class State(msgspec.Struct, omit_defaults=True):
     """Everything that is carried from one piece of a log to the next."""
 
@@ -84,8 +70,10 @@ class State(msgspec.Struct, omit_defaults=True):
     memory: Memory = msgspec.field(default_factory=Memory)
     episode: Tally = msgspec.field(default_factory=Tally)
     session: Tally = msgspec.field(default_factory=Tally)
+    watch: Watch = msgspec.field(default_factory=Watch)
     human_turns: int = 0
     interrupted: bool = False
+    said: str = ""  # the agent's last text, whole until it is redacted: what it claimed and asked
     last_step: Step | None = None  # a refusal follows its result
 
 
@@ -120,6 +108,7 @@ class Observer:
         for call in calls:
             call.command, call.path = redact(call.command)[:MAX_COMMAND], redact(call.path)[:MAX_PATH]
         self.carried.memory.clean(self._redact)
+        self.carried.said = self._redact(self.carried.said)[-MAX_SAID:]
         if self.carried.last_step is not None:
             clean_step(self.carried.last_step, self._redact)
         return _ENCODER.encode(self.carried)
@@ -132,10 +121,16 @@ class Observer:
         elif kind is EventKind.TOOL_RESULT:
             self._close(event, see)
         elif kind is EventKind.ASSISTANT:
-            if self.carried.memory.tests is not None:  # else nobody listens, and every second event is one
-                see(Moment(Statement(event.uid, event.span, event.text, event.at, event.ends_turn)))
+            self._said(event)
+            if event.text and not event.sidechain:
+                self.carried.said = event.text  # not redacted before it is needed: most texts never are
+            if self.carried.memory.attentive:  # else nobody listens, and every second event is one
+                said = Statement(event.uid, event.span, event.text, event.at, event.ends_turn)
+                see(Moment(said, tuple(self._claims(said))))
         elif kind is EventKind.USER or kind is EventKind.REJECTION:
-            self._human_turn(event, see)
+            text = self._human_turn(event, see)
+            if kind is EventKind.USER:
+                self._asked(event, text)
         elif kind is EventKind.INTERRUPT and self._human():
             self.carried.interrupted = True
             see(self._moment_of_interrupt(event))
@@ -156,7 +151,10 @@ class Observer:
             before=digest(given.old),
             after=digest(given.new) if given.old else "",
             sidechain=event.sidechain,
+            change=self.carried.watch.change(event.tool_kind, given),
         )
+        if self.carried.watch.repeats(event.tool, given):
+            self.carried.episode.course.repeated = self.carried.session.course.repeated = True
         while len(calls) > MAX_OPEN_CALLS:
             del calls[next(iter(calls))]
 
@@ -165,60 +163,31 @@ class Observer:
         call = self.carried.open_calls.pop(event.call_id, None)
         if call is None:
             return
-        flagged = bool(event.is_error) or event.exit_code not in _FINE
-        if not flagged and call.kind not in _TELLING:
+        flagged = is_flagged(call.kind, call.command, event)
+        found = self._sought(call, event) if self.carried.memory.failed and not flagged else ""
+        if not flagged and not found and call.kind not in _TELLING:
             self.carried.last_step = None
             self.carried.memory.count()
+            self.carried.episode.course.call(call.kind, failed=False, changed=None)
+            self.carried.session.course.call(call.kind, failed=False, changed=None)
             return
-        step = self._step(call, event, flagged=flagged)
+        step = finished(call, event, self._redact, flagged=flagged)
+        step.quote = step.quote or found
         signals = tuple(self._signals(step))
-        self._tally(step, signals)
+        self._tally(step, signals, call.change)
         self.carried.last_step = step if step.failed else None
         see(Moment(step, signals))
         self.carried.memory.remember(step)
+
+    def _sought(self, call: OpenCall, event: Event) -> str:
+        """Where a call that worked found or read again what an earlier call failed on, "" if nowhere; redacted."""
+        found = self.carried.memory.sought(call.path, event.text)
+        return self._redact(found)[:MAX_PATH] if found else ""
 
     def clean(self, step: Step) -> None:
         """Redact a step and everything remembered, so that a rule may quote it."""
         clean_step(step, self._redact)
         self.carried.memory.clean(self._redact)
-
-    def _step(self, call: OpenCall, event: Event, *, flagged: bool) -> Step:
-        """A finished step; the result is redacted only where something of it is kept."""
-        is_shell = call.kind is ToolKind.SHELL
-        run = self._run(call, event) if is_shell else None
-        failure = None
-        quote = ""
-        if flagged or (is_shell and may_hide_failure(call.command, event.text)):
-            failure = read_failure(call.kind, call.command, self._redact(event.text), flagged=flagged)
-            quote = failure.line if failure else ""
-        return Step(
-            uid=call.uid,
-            result_uid=event.uid,
-            span=call.span,
-            result_span=event.span,
-            tool=call.tool,
-            kind=call.kind,
-            at=event.at or call.at,
-            command=call.command,
-            path=call.path,
-            cwd=call.cwd or event.cwd,
-            failed=failure is not None or (run is not None and run.failed + run.errors > 0),
-            failure=failure,
-            quote=quote,
-            check=is_check_command(call.command) if failure and is_shell else "",
-            run=run,
-            before=call.before,
-            after=call.after,
-            sidechain=call.sidechain,
-        )
-
-    def _run(self, call: OpenCall, event: Event) -> TestRun | None:
-        """The test run that a result shows, its names redacted."""
-        run = read_test_run(call.command, event.text)
-        if run is None or not run.failing:
-            return run
-        redact = at_once(self._redact, run.failing)
-        return msgspec.structs.replace(run, failing=tuple([redact(name) for name in run.failing]))
 
     def _signals(self, step: Step) -> Iterator[Signal]:
         """What a finished step says."""
@@ -244,31 +213,57 @@ class Observer:
         """What a signal shows of a call, redacted."""
         return self._redact(step.command or step.path)[:EXCERPT] if self._excerpts else ""
 
-    def _tally(self, step: Step, signals: tuple[Signal, ...]) -> None:
+    def _tally(self, step: Step, signals: tuple[Signal, ...], changed: Change | None) -> None:
         """Count what a step adds to the outcome."""
-        if not signals and step.kind not in _CHANGES:
-            return
+        if changed is not None and not step.failed:
+            self.carried.watch.times = 0
         for tally in (self.carried.episode, self.carried.session):
             for signal in signals:
                 tally.add(signal.kind)
-            if step.run:
-                tally.last_test = "failed" if step.run.failed + step.run.errors else "passed"
-                tally.edited_since = False
-            elif step.kind in _CHANGES and not step.failed:
-                tally.edited_since = True
+            tally.take(step, changed)
 
-    def _human_turn(self, event: Event, see: Callable[[Moment], None]) -> None:
-        """What a person said; programs' texts are nobody's opinion."""
-        if event.author is not Author.HUMAN or event.sidechain or not self._human():
+    def _said(self, event: Event) -> None:
+        """Count a statement of the agent; the first stands for a request that the log does not hold."""
+        if not self.carried.watch.heard:
+            self.carried.watch.learn(self._redact(event.text))
+        hedged = hedges(event.text)
+        self.carried.episode.course.say(hedged=hedged)
+        self.carried.session.course.say(hedged=hedged)
+
+    def _claims(self, said: Statement) -> Iterator[Signal]:
+        """That the agent says a check passes which its last run shows to fail, or which nothing has run since."""
+        kind, sentence, run = contradicted(self.carried.memory, said)
+        if not kind:
             return
+        if run is not None:
+            self.carried.episode.add(SignalKind.UNVERIFIED_CLAIM)
+            self.carried.session.add(SignalKind.UNVERIFIED_CLAIM)
+        detail = f"its last {kind} run failed" if run else f"no {kind} run since the last edit"
+        polarity = Polarity.NEGATIVE if run else Polarity.NEUTRAL
+        yield Signal(SignalKind.UNVERIFIED_CLAIM, polarity, (said.span,), self._redact(sentence)[:EXCERPT], detail)
+
+    def _asked(self, event: Event, redacted: str) -> None:
+        """Count a person's request and remember what it names; `redacted` is its text where that is known."""
+        by_person = event.author is Author.HUMAN and not event.sidechain
+        again = self.carried.watch.again(event.text, by_person=by_person)
+        if by_person:
+            self.carried.watch.learn(redacted or self._redact(event.text))
+        if by_person or again:
+            self.carried.episode.course.ask(again=again)
+            self.carried.session.course.ask(again=again)
+
+    def _human_turn(self, event: Event, see: Callable[[Moment], None]) -> str:
+        """What a person said, redacted; programs' texts are nobody's opinion, so "" then."""
+        if event.author is not Author.HUMAN or event.sidechain or not self._human():
+            return ""
         carried = self.carried
         if carried.memory.last_shell is not None:
             clean_step(carried.memory.last_shell, self._redact)
         refused = carried.last_step if event.kind is EventKind.REJECTION else None
         text = self._redact(event.text)
-        kind = read_turn(
-            text, first=carried.human_turns == 0, interrupted=carried.interrupted, rejected=refused is not None
-        )
+        first = carried.human_turns == 0
+        before = "" if first else carried.said[-MAX_SAID:]  # looked at, not kept
+        kind = read_turn(text, TurnContext(before, first, carried.interrupted, refused is not None)).kind
         turn = HumanTurn(
             uid=event.uid,
             span=event.span,
@@ -278,7 +273,7 @@ class Observer:
             cwd=event.cwd,
             rejected=refused,
             interrupted=carried.interrupted,
-            first=carried.human_turns == 0,
+            first=first,
         )
         signals = tuple(_turn_signals(turn))
         for signal in signals:
@@ -289,6 +284,7 @@ class Observer:
             carried.human_turns += 1
             carried.interrupted = False
             carried.episode = Tally(last_test=carried.episode.last_test, edited_since=carried.episode.edited_since)
+        return text
 
     def _moment_of_interrupt(self, event: Event) -> Moment:
         """A person pressed Esc."""

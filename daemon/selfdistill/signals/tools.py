@@ -11,7 +11,7 @@ from typing import Final
 
 from selfdistill.model import FailureClass, ToolKind
 from selfdistill.signals.faults import LINE_LENGTH, find_fault, holds_any, line_around
-from selfdistill.signals.invocations import invocations
+from selfdistill.signals.invocations import Invocation, invocations
 from selfdistill.signals.runs import is_check_command
 from selfdistill.signals.steps import Failure, Fault
 
@@ -25,26 +25,42 @@ _ENVIRONMENT: Final = (
     "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENOTFOUND", "Network is unreachable", "No space left on device",
     "Disk quota exceeded", "Cannot allocate memory", "ENOMEM", "Too many open files", "SSL certificate problem",
     "TLS handshake", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway", "index.lock': File exists",
-    "fatal: unable to read", "could not get object info", "timed out after", "Command timed out", "Killed: 9",
+    "fatal: unable to read", "could not get object info", "timed out after", "ommand timed out", "Killed: 9",
     "Segmentation fault", "has been denied", "ermission to use", "failed in sandbox", "sandbox denied",
-    "Operation not permitted",
+    "Operation not permitted", "posix_spawn '",
 )  # fmt: skip
 _REFUSED: Final = re.compile(
     r"doesn't want to (?:proceed|take this action)|rejected by user|Request interrupted by user|aborted by user"
-    r"|User rejected|user declined",
+    r"|User rejected|user declined|ermission for this tool use was denied",
 )
 _GUARDRAIL: Final = re.compile(
     r"String to replace not found|has not been read yet|File has not been read|has been modified since read"
     r"|Found \d+ matches of the string|File does not exist|exceeds maximum allowed (?:tokens|size)|file is too large"
     r"|InputValidationError|No such tool available|Unknown skill|No changes to make|EISDIR|File already exists"
     r"|Failed to find (?:expected lines|context)|apply_patch verification failed|Invalid patch"
-    r"|Invalid (?:tool )?(?:parameters|input)",
+    r"|Invalid (?:tool )?(?:parameters|input)|Path does not exist|Agent type '[^'\n]*' not found"
+    r"|is not a prompt-based skill|invalid hunk at line",
     re.IGNORECASE,
 )
+_NO_FILE: Final = re.compile(
+    r"^\W*(?:<tool_use_error>)?(?:File|Path|Directory) (?:does not exist|not found)\b|no such file", re.IGNORECASE
+)
+# What a repository, a merge or a hook answers when the command was right.
+_CONFLICT: Final = (
+    "Automatic merge failed",
+    "error: could not apply ",
+    "CONFLICT (",
+    "nothing to commit",
+    "nothing added to commit",
+)
+_HOOK: Final = ("hook: pre-commit", "hook: pre-push", "pre-commit hook", "husky - ", "hook id: ", "lint-staged")
 _PROBES: Final = frozenset(
     {"grep", "rg", "egrep", "fgrep", "ag", "diff", "cmp", "test", "[", "[[", "which", "type", "pgrep", "pidof", "ls",
      "false", "kill", "pkill", "cat", "head", "tail", "find", "stat", "file", "readlink", "wc", "sort", "jq"}
 )  # fmt: skip
+
+
+_HARMLESS: Final = frozenset({"echo", "cd", "true", "printf", "pwd", "command"})
 
 
 _NOISE: Final = (
@@ -83,14 +99,20 @@ def read_failure(kind: ToolKind, command: str, text: str, *, flagged: bool) -> F
     searched = text if len(text) <= _SEARCHED else text[: _SEARCHED // 2] + "\n" + text[-_SEARCHED // 2 :]
     line = key_line(searched)
     blame = _blame_outside(kind, searched)
+    if blame is FailureClass.GUARDRAIL and (refusal := _GUARDRAIL.search(searched)):
+        line = line_around(searched, refusal)  # the first "error" may stand in the text that was to be replaced
     if blame or kind is not ToolKind.SHELL:
-        return _failure(blame, Fault.NONE, "", line)
+        missing = blame is FailureClass.GUARDRAIL and _NO_FILE.search(searched[:500])
+        return _failure(blame, Fault.PATH_MISSING if missing else Fault.NONE, "", line)
+    if holds_any(searched, _CONFLICT):
+        return _failure(FailureClass.EXPECTED, Fault.NONE, "", line)
     fault, named, where = find_fault(searched)
     if _is_probe(command, fault):
         return _failure(FailureClass.EXPECTED, Fault.NONE, "", line)
     if fault:
         return _failure(FailureClass.USAGE, fault, named, where)
-    return _failure(FailureClass.CHECK if is_check_command(command) else None, Fault.NONE, "", line)
+    checked = is_check_command(command) or ("git" in command and holds_any(searched, _HOOK))
+    return _failure(FailureClass.CHECK if checked else None, Fault.NONE, "", line)
 
 
 def may_hide_failure(command: str, text: str) -> bool:
@@ -142,9 +164,19 @@ def _is_probe(command: str, fault: Fault) -> bool:
         return False
     commands = invocations(command)
     return bool(commands) and all(
-        invocation.program in _PROBES or invocation.program in {"echo", "cd", "true", "printf", "pwd", "command"}
+        invocation.program in _PROBES or invocation.program in _HARMLESS or _only_prints(invocation)
         for invocation in commands
     )
+
+
+def _only_prints(invocation: Invocation) -> bool:
+    """Whether a command that can change something merely prints: `sed` without `-i`, `git config KEY`."""
+    if invocation.program == "sed":
+        return not any(word.startswith("-i") for word in invocation.arguments)
+    if invocation.key != "git config":
+        return False
+    given = invocation.words[invocation.words.index("config") + 1 :]
+    return sum(not word.startswith("-") for word in given) == 1
 
 
 def _masked_failure(command: str, text: str) -> Failure | None:

@@ -188,7 +188,7 @@ class MessageParser(LogParser[ClaudeMemory, Record]):
             tool=tool.name,
             tool_kind=tool.kind,
             call_id=call_id,
-            is_error=block.is_error,
+            is_error=bool(block.is_error),  # a flag that is not there says that the call worked
             exit_code=code,
             cwd=intern(record.cwd),
             sidechain=bool(record.isSidechain) or self.subagent,

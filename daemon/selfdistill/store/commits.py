@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from selfdistill.errors import CursorMoved
 from selfdistill.model import Cursor, Finding, Mishap, Outcome, Records, Session, Skip, Stat
 from selfdistill.store.catalogue import signed_stat
 from selfdistill.store.cursors import load_cursor, same_place, save_cursor
 from selfdistill.store.deriving import Committed, Deriving
-from selfdistill.store.findings import Place, ProjectRef, add, forget, prepare, tidy
-from selfdistill.store.mishaps import add_mishaps, forget_mishaps
+from selfdistill.store.findings import Key, Place, ProjectRef, add, forget, prepare, tidy
+from selfdistill.store.mishaps import Trouble, add_mishaps, forget_mishaps
 from selfdistill.store.part import storable
 
 if TYPE_CHECKING:
     from selfdistill.store.database import Row
-    from selfdistill.store.findings import Key
 
 _MOST_TYPES: Final = 32
 
@@ -89,6 +88,14 @@ class _Log(Struct, frozen=True):
     unknown_types: bytes | None
 
 
+class _Touched(Struct):
+    """What is to be derived anew: keys, merge keys that may have lost what made them global, failures by cause."""
+
+    keys: set[Key] = field(default_factory=set)
+    doubtful: set[str] = field(default_factory=set)
+    troubles: set[Trouble] = field(default_factory=set)
+
+
 class Commits(Deriving):
     """Committing."""
 
@@ -98,6 +105,30 @@ class Commits(Deriving):
         Raises CursorMoved, with nothing written, if the stored cursor is no longer `work.before`: another process
         was first. Inside `transaction()` only this commit is undone then, the others stay.
         """
+        with self._database.transaction():
+            touched = _Touched()
+            self._write(work, touched)
+            return self._derive_all(touched.keys, touched.doubtful, touched.troubles)
+
+    def commit_all(self, works: Sequence[Commit]) -> tuple[list[bool], Committed]:
+        """Write several works in one transaction and derive each lesson they touch once, not once for each work.
+
+        Gives for each work whether it was written (not if its cursor has moved), and what all did to the lessons.
+        """
+        written: list[bool] = []
+        with self._database.transaction():
+            touched = _Touched()
+            for work in works:
+                try:
+                    self._write(work, touched)
+                except CursorMoved:
+                    written.append(False)
+                else:
+                    written.append(True)
+            return written, self._derive_all(touched.keys, touched.doubtful, touched.troubles)
+
+    def _write(self, work: Commit, touched: _Touched) -> None:
+        """Write one work, all or nothing, and note what it touches; raises CursorMoved."""
         seen = prepare(work.distiller, work.findings)
         with self._database.transaction():
             log = self._log(work)
@@ -111,10 +142,10 @@ class Commits(Deriving):
                 tidy(self._database, finding_id)
             save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
             self._database.run(_FACTS, _facts(work, log))
-            keys: set[Key] = {(item.project, item.finding.merge_key) for item in seen}
-            keys.update(dropped.values())
-            doubtful = raised | {merge_key for _, merge_key in dropped.values()}
-            return self._derive_all(keys, doubtful=doubtful, troubles=troubles)
+        touched.keys.update((item.project, item.finding.merge_key) for item in seen)
+        touched.keys.update(dropped.values())
+        touched.doubtful |= raised | {merge_key for _, merge_key in dropped.values()}
+        touched.troubles |= troubles
 
     def _log(self, work: Commit) -> _Log:
         """The log's row; raises CursorMoved if it, or the cursor that the work starts from, is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from selfdistill.model import Manifest
+from selfdistill.manifest import Manifest
 from selfdistill.store.part import Part
 
 _manifest = msgspec.json.Decoder(Manifest)

@@ -92,7 +92,41 @@ def test_a_refusal_that_was_followed_waits_as_pending(story: Story) -> None:
     story.say("rebase it please")
     story.refuse("git add a.go && git rebase --continue", "run mise run fmt first")
     story.sh("mise run fmt")
-    (finding,) = story.findings()
-    assert finding.rule == "refused_call"
+    (finding,) = (finding for finding in story.findings() if finding.rule == "refused_call")
     assert "`mise run fmt`" in finding.action.description
     assert finding.needs == 2
+
+
+def test_a_refused_command_with_a_reason_waits_as_pending(story: Story) -> None:
+    """Words such as "too slow" say how such work is done here, if a second session says so, too."""
+    story.say("tidy the lid up")
+    story.refuse("mise run test:all", "don't run them all, too slow")
+    (finding,) = story.findings()
+    assert finding.trigger.condition == "About to run `mise run test:all`"
+    assert finding.action.description == "A person refused it: Don't run them all, too slow."
+    assert finding.needs == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("mise run test:all", "is the lid even tested by that?"),
+        ("mise run test:all", "the lid should be blue"),
+        ("git log --oneline", "first look at the lid"),
+        ("mise run test:all", ""),
+    ],
+)
+def test_a_refusal_without_a_reason_about_the_command_teaches_nothing(story: Story, command: str, words: str) -> None:
+    """Questions, words about what is built, and refusals of mere looking say nothing about a command."""
+    story.say("tidy the lid up")
+    story.refuse(command, words)
+    assert story.findings() == []
+
+
+def test_the_words_of_a_commit_message_are_no_program(story: Story) -> None:
+    """A text that names the wanted program does not run it."""
+    story.say("set it up")
+    story.sh("docker build .")
+    story.say("no, use podman instead of containerd")
+    story.sh("git commit -F - <<'EOF'\n" + 60 * "podman is used now\n" + "EOF")
+    assert all(len(finding.evidence) == 1 for finding in story.findings())

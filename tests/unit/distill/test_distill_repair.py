@@ -48,7 +48,7 @@ REPAIRS = [
             "(eval):1: no matches found: repos/m/k/pulls/1/comments?per_page=9",
         ),
         ('gh api "repos/m/k/pulls/1/comments?per_page=9"', "[]"),
-        'Quote arguments that hold `?`: `gh api "repos/m/k/pulls/1/comments?per_page=9"`.',
+        'Quote arguments that hold `?`: `gh api "repos/m/k/pulls/<n>/comments?per_page=9"`.',
         id="glob quoted",
     ),
     pytest.param(
@@ -85,9 +85,8 @@ def test_a_repair_is_learned_when_the_change_touches_what_the_error_names(
     """A failed command and the one that worked become one finding that says what to do."""
     first = story.sh(*failed, error=True)
     second = story.sh(*worked)
-    (finding,) = story.findings()
+    (finding,) = (finding for finding in story.findings() if finding.rule == "command_repair")
     assert advice in finding.action.description
-    assert finding.rule == "command_repair"
     assert [evidence.uid for evidence in finding.evidence] == [first, f"{first}:r", second]
     assert finding.evidence[0].quote == failed[0]
 
@@ -130,7 +129,7 @@ def test_nothing_is_learned_without_a_textual_relation(story: Story, failed: tup
     """The next command that worked is no repair by itself."""
     story.sh(*failed, error=True)
     story.sh(later)
-    assert story.findings() == []
+    assert [finding for finding in story.findings() if finding.rule == "command_repair"] == []
 
 
 def test_the_prerequisite_that_the_message_names_is_told(story: Story) -> None:
@@ -138,7 +137,7 @@ def test_the_prerequisite_that_the_message_names_is_told(story: Story) -> None:
     story.sh("go test ./kettle/", "Exit code 1\ngo: updates to go.mod needed; to update it:\n\tgo mod tidy", error=True)
     story.sh("go mod tidy")
     story.sh("go test ./kettle/", "ok  \tkettle\t0.1s")
-    assert story.advice() == ["Run `go mod tidy` first, then `go test ./kettle/` works."]
+    assert story.advice() == ["Run `go mod tidy` first, then `go test` works."]
 
 
 def test_a_rejected_push_teaches_the_pull_that_came_between(story: Story) -> None:
@@ -189,7 +188,7 @@ def test_the_horizon_is_calls(story: Story) -> None:
     for number in range(41):
         story.sh(f"echo {number}")
     story.sh("gh pr diff 12 --name-only", "web/a.ts")
-    assert story.findings() == []
+    assert [finding.rule for finding in story.findings()] == ["known_failure"]
 
 
 def test_one_sighting_is_enough_for_a_proven_repair(story: Story) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfdistill.model import Author, Signal, SignalKind
+from selfdistill.model import Author, Polarity, Signal, SignalKind
 from selfdistill.signals.observing import MAX_OPEN_CALLS, Observer
 from selfdistill.signals.steps import Moment, Step
 from stories import Story
@@ -118,3 +118,55 @@ def test_carried_state_is_redacted() -> None:
         )
     assert b"PLANTED" not in observer.state()
     assert len(steps) == 1
+
+
+def claims(story: Story) -> list[Signal]:
+    """The signals of claims that nothing verifies."""
+    signals = [signal for moment in observed(story)[0] for signal in moment.signals]
+    return [signal for signal in signals if signal.kind is SignalKind.UNVERIFIED_CLAIM]
+
+
+def test_a_claim_that_the_last_run_contradicts_speaks_against_the_work() -> None:
+    """Negative, with the sentence and the kind of check, and it counts for the outcome."""
+    story = Story()
+    story.sh("pytest -q", "1 failed, 2 passed in 0.2s", error=True)
+    said = len(story.events)
+    story.answer("I mended the lid. All tests pass now. Shall I go on?")
+    (signal,) = claims(story)
+    assert (signal.polarity, signal.excerpt) == (Polarity.NEGATIVE, "All tests pass now.")
+    assert signal.detail == "its last test run failed"
+    assert signal.spans == (story.events[said].span,)
+    carried = observed(story)[1].carried
+    assert carried.session.counts[SignalKind.UNVERIFIED_CLAIM] == carried.episode.counts["unverified_claim"] == 1
+
+
+def test_a_claim_that_nothing_has_checked_since_the_edit_abstains() -> None:
+    """Neutral: it may well be true, so that it does not count for the outcome."""
+    story = Story()
+    story.sh("pytest -q", "3 passed in 0.2s")
+    story.edit("boil.py", "a", "b")
+    story.answer("All tests pass.")
+    (signal,) = claims(story)
+    assert (signal.polarity, signal.detail) == (Polarity.NEUTRAL, "no test run since the last edit")
+    assert SignalKind.UNVERIFIED_CLAIM not in observed(story)[1].carried.session.counts
+
+
+def test_a_claim_that_a_run_bears_out_is_no_signal() -> None:
+    """Verified after the last edit, nothing edited at all, hedged, or about a check of another kind that passed."""
+    verified = Story()
+    verified.edit("boil.py", "a", "b")
+    verified.sh("pytest -q", "3 passed in 0.2s")
+    verified.answer("All tests pass.")
+    untouched = Story()
+    untouched.answer("All tests pass.")
+    hedged = Story()
+    hedged.edit("boil.py", "a", "b")
+    hedged.answer("Once all tests pass I will commit.")
+    other = Story()
+    other.sh("ruff check .", "boil.py:1:1: F401 unused import\nFound 1 error.", error=True)
+    other.sh("pytest -q", "3 passed in 0.2s")
+    other.answer("All tests pass.")
+    unedited = Story()
+    unedited.sh("ruff check .", "boil.py:1:1: F401 unused import\nFound 1 error.", error=True)
+    unedited.answer("All tests pass.")
+    assert [claims(story) for story in (verified, untouched, hedged, other, unedited)] == [[]] * 5

@@ -51,6 +51,17 @@ BLAMES = [
     ),
     (ToolKind.READ, "", "File does not exist.", FailureClass.GUARDRAIL),
     (ToolKind.SHELL, "grep -rn foo src | head", "", FailureClass.EXPECTED),
+    (ToolKind.SHELL, "git merge main", "Automatic merge failed; fix conflicts and commit", FailureClass.EXPECTED),
+    (ToolKind.SHELL, "git commit -m lid", "nothing to commit, working tree clean", FailureClass.EXPECTED),
+    (ToolKind.SHELL, "git commit -m lid", "hook: pre-commit\nlid.ts: 1 error", FailureClass.CHECK),
+    (ToolKind.SHELL, "git config core.lid", "", FailureClass.EXPECTED),
+    (ToolKind.SHELL, "sed -n 1,9p lid.md", "sed: can't read lid.md: No such file or directory", FailureClass.EXPECTED),
+    (ToolKind.SHELL, "git status", "command timed out after 1000 milliseconds", FailureClass.ENVIRONMENT),
+    (ToolKind.EDIT, "", "error: invalid hunk at line 4, '' is not a valid hunk header.", FailureClass.GUARDRAIL),
+    (ToolKind.SEARCH, "", "Path does not exist: lids", FailureClass.GUARDRAIL),
+    (ToolKind.AGENT, "", "Agent type 'cook' not found. Available agents: Plan", FailureClass.GUARDRAIL),
+    (ToolKind.SEARCH, "", "ENOENT: no such file or directory, posix_spawn '/opt/x'", FailureClass.ENVIRONMENT),
+    (ToolKind.READ, "", "Permission for this tool use was denied. The user said: no", FailureClass.HUMAN),
     (ToolKind.SHELL, "which rg; ls nowhere", "ls: nowhere: No such file or directory", FailureClass.EXPECTED),
 ]
 
@@ -63,6 +74,21 @@ def test_a_failure_is_blamed_on_whom_it_belongs_to(
     failure = read_failure(kind, command, text, flagged=True)
     assert failure is not None
     assert failure.blame is blame
+
+
+def test_a_refused_edit_is_told_by_the_refusal() -> None:
+    """The text that was to be replaced may hold the words of an error."""
+    refusal = "Found 2 matches of the string to replace.\nString: raise Error('lid not found')"
+    failure = read_failure(ToolKind.EDIT, "", refusal, flagged=True)
+    assert failure is not None
+    assert failure.line == "Found 2 matches of the string to replace."
+
+
+def test_a_missing_file_is_a_missing_path() -> None:
+    """A tool that reads or searches says so in its own words."""
+    failure = read_failure(ToolKind.READ, "", "File does not exist.", flagged=True)
+    assert failure is not None
+    assert failure.fault is Fault.PATH_MISSING
 
 
 @pytest.mark.parametrize(

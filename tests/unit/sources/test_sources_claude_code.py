@@ -274,3 +274,12 @@ def test_session_id_comes_from_the_records() -> None:
         list(own.feed(line, 0))
     assert copied.session.id == LOG.stem
     assert own.session.id == LOG.stem
+
+
+@pytest.mark.parametrize(("flag", "told"), [({}, False), ({"is_error": False}, False), ({"is_error": True}, True)])
+def test_a_result_without_the_error_flag_is_one_that_worked(flag: dict[str, bool], *, told: bool) -> None:
+    """Claude Code leaves `is_error` out of most results that worked, so its absence is an answer, not a gap."""
+    content = [{"type": "tool_result", "tool_use_id": "t1", "content": "error: unknown option", **flag}]
+    lines = assistant("a1", call("t1")), record("user", uuid="r1", message={"role": "user", "content": content})
+    (found,) = (event for event in read(*lines) if event.kind is EventKind.TOOL_RESULT)
+    assert found.is_error is told

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from selfdistill.errors import StoreCorrupt, UsageError
-from selfdistill.model import Finding, LessonState, Manifest, Scope, Usage
+from selfdistill.manifest import Manifest, Usage
+from selfdistill.model import Finding, LessonState, Scope
 from selfdistill.store import ProjectRef, Store, VerdictKind
 
 if TYPE_CHECKING:

@@ -111,10 +111,12 @@ def _findings(watch: TestWatch, passed: Step, statement: Statement | None, cause
     """A mended test as a finding; none where only tests were edited, since then the test itself was being written."""
     failed = watch.step
     tests = [name for name in (failed.run.failing if failed.run else ()) if _is_test_name(name)]
-    files = [_short(path, failed.cwd) for path in watch.edited if not _is_test_file(path)]
+    files = [_short(path, failed.cwd) for path in watch.edited if not is_test_file(path)]
     if not tests or len(tests) > MAX_TESTS or not files:
         return
     test = min(tests, key=len)
+    if not cause and (watch.new_test or all(_stem(path) in _letters(test) for path in files)):
+        return  # a test written to fail first, or one whose name says where to look
     where = ", ".join(code(path) for path in dict.fromkeys(files[-MAX_FILES:]))
     description = f"Look at {where} first: editing there made it pass."
     if cause:
@@ -141,6 +143,15 @@ def _findings(watch: TestWatch, passed: Step, statement: Statement | None, cause
     )
 
 
+def _stem(path: str) -> str:
+    """The letters of a file's name without its extension."""
+    return _letters(path.rsplit("/", 1)[-1].split(".", 1)[0])
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def _is_test_name(name: str) -> bool:
     """Whether a failing name is a test's; a package or file that failed as a whole says too little."""
     return "::" in name or (
@@ -149,7 +160,7 @@ def _is_test_name(name: str) -> bool:
     )
 
 
-def _is_test_file(path: str) -> bool:
+def is_test_file(path: str) -> bool:
     """Whether a file holds tests."""
     return bool(_TEST_FILE.search(path))
 

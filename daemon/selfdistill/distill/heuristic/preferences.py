@@ -6,11 +6,13 @@ the agent had just done the opposite, or when a second session repeats it; other
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.distill.heuristic.wording import code, folded, general_words, merge_key, sentence
 from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.invocations import Invocation, invocations, programs
+from selfdistill.signals.programs import PRINTERS
 from selfdistill.signals.steps import HumanTurn, TurnKind
 from selfdistill.signals.users import StatedRule, stated_rules
 
@@ -23,7 +25,19 @@ if TYPE_CHECKING:
 STATED_STRENGTH: Final = 0.55
 DURABLE_STRENGTH: Final = 0.8
 FOLLOWED_STRENGTH: Final = 0.85
+REFUSED_STRENGTH: Final = 0.45
 MANY_COMMANDS: Final = 3
+MAX_REASON: Final = 160  # characters; what is longer is about the work at hand
+
+_LOOKS: Final = frozenset(
+    {"git log", "git status", "git diff", "git show", "git fetch", "git branch", "date", "find", "rg"}
+)
+_REASON: Final = re.compile(
+    r"\btoo (?:slow|expensive|dangerous|risky|long)\b|\bfirst\b(?!.*\?$)"
+    r"|\b(?:don'?t|do not|never|no need to) (?:run|commit|push|use|do|install|delete|merge)\b"
+    r"|\b(?:always|never)\b|\bi did(?:n'?t| not) (?:say|ask)\b",
+    re.IGNORECASE,
+)
 
 
 def user_rules(memory: Memory, turn: HumanTurn) -> Iterator[Finding]:
@@ -68,6 +82,8 @@ def _stated(turn: HumanTurn, rule: StatedRule, opposite: Step | None) -> Finding
         rationale="A person said so.",
         strength=sure,
         needs=1 if rule.durable or opposite else 2,
+        prefers=rule.use.casefold() if rule.instead_of else "",
+        over=rule.instead_of.casefold(),
         tags=("user-rule",),
         cwd=turn.cwd,
         evidence=tuple(evidence),
@@ -88,6 +104,40 @@ def refused_calls(memory: Memory, newest: Step) -> Iterator[Finding]:
         wanted = _wanted(told.turn.text, refused.command, newest.command)
         if wanted:
             yield _refused(told.turn, refused, newest, wanted)
+
+
+def refusals_with_reason(_memory: Memory, turn: HumanTurn) -> Iterator[Finding]:
+    """A refused command and the person's short words on how such work is done here, followed or not.
+
+    Two sessions must agree on it; questions, and words about what is being built, are none. Words that state a rule
+    are `user_rules`' to tell.
+    """
+    refused = turn.rejected
+    if refused is None or refused.kind is not ToolKind.SHELL or not refused.command or stated_rules(turn.text):
+        return
+    found = _REASON.search(turn.text)
+    if found is None or len(turn.text) > MAX_REASON or not invocations(refused.command):
+        return
+    named = (one for one in invocations(refused.command) if one.key.rsplit(" ", 1)[-1] in turn.text.casefold().split())
+    first = next(named, None) or _gist(refused.command)
+    if first.key in _LOOKS or first.program in PRINTERS:
+        return  # looking does no harm: the words are about something else
+    yield Finding(
+        rule="refused_command",
+        merge_key=merge_key("refused_command", first.key, folded(found.group())),
+        signal=Polarity.NEGATIVE,
+        trigger=Trigger(f"About to run {code(first.key)}", TriggerType.CONSTRAINT),
+        action=Action(ActionType.AVOID, f"A person refused it: {sentence(turn.text)}"),
+        rationale="The call was refused with these words.",
+        strength=REFUSED_STRENGTH,
+        needs=2,
+        tags=("user-rule", first.program),
+        cwd=refused.cwd,
+        evidence=(
+            Evidence(refused.uid, refused.span, refused.command[:600], "refused call", refused.at),
+            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
+        ),
+    )
 
 
 def _wanted(words: str, refused: str, ran: str) -> str:
@@ -142,7 +192,7 @@ def followed_substitutions(memory: Memory, newest: Step) -> Iterator[Finding]:
     """Use X, said after a command without X, and then X worked: what the person wanted is known and possible."""
     if newest.failed or newest.kind is not ToolKind.SHELL or not memory.told:
         return
-    names = {name.casefold() for name in programs(newest.command)}
+    names = {name.casefold() for name in programs(newest.command.split("<<", 1)[0])}  # not the words of a text
     for told in memory.told:
         use = told.use.split()[0].casefold() if told.use else ""
         if use and use in names and told.instead_of and told.turn.kind is TurnKind.CORRECTION:
@@ -159,6 +209,8 @@ def _followed(turn: HumanTurn, ran: Step, use: str, instead_of: str) -> Finding:
         action=Action(ActionType.DO, f"Use {code(use)}, not {code(instead_of)}."),
         rationale="A person corrected the agent so, and it worked in the same session.",
         strength=FOLLOWED_STRENGTH,
+        prefers=use.casefold(),
+        over=instead_of.casefold(),
         tags=("user-rule", use.split(maxsplit=1)[0]),
         cwd=turn.cwd,
         evidence=(

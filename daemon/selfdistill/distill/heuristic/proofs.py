@@ -62,6 +62,24 @@ def _names_option(word: str, named: str) -> bool:
     return option.startswith("-") and len(bare) == 1 and bare in option[1:]
 
 
+# Without one of these a command does what it was only to show: never advise to leave it out.
+ONLY_LOOKS: Final = frozenset(
+    {
+        "--dry-run",
+        "--dryrun",
+        "--check",
+        "--what-if",
+        "--whatif",
+        "--simulate",
+        "--preview",
+        "--no-commit",
+        "--no-push",
+        "--diff",
+        "-n",
+    }
+)
+
+
 def _unknown_option(attempt: Attempt) -> Repair | None:
     """The same command, without the option that the program does not know."""
     failed, worked = attempt.failed, attempt.worked
@@ -79,6 +97,8 @@ def _unknown_option(attempt: Attempt) -> Repair | None:
     option = _option_name(culprit)
     if added:
         advice = f"Use {code(*added)}: {code(general_words(worked.words, added))}"
+    elif option in ONLY_LOOKS:
+        return None
     else:
         advice = f"Leave {code(option)} out: {code(general_words(worked.words))}"
     return Repair(failed, worked, advice, (failed.key, option, *(_option_name(word) for word in added)))
@@ -245,8 +265,9 @@ def _prerequisite(attempt: Attempt) -> Repair | None:
     ran = ran or any(attempt.named in " ".join(invocation.words) for invocation in attempt.others)
     if not ran or worked.key != failed.key or _alike(failed.words, worked.words) < ALIKE:
         return None
-    advice = f"Run {code(attempt.named)} first, then {code(general_words(worked.words))} works"
-    return Repair(failed, worked, advice, (failed.key, "first", attempt.named))
+    return Repair(
+        failed, worked, f"Run {code(attempt.named)} first, then {code(worked.key)} works", ("first", attempt.named)
+    )
 
 
 def _push_rejected(attempt: Attempt) -> Repair | None:

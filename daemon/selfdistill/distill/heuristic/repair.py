@@ -6,10 +6,10 @@ fault has its own proof that the difference between the two commands touches wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from selfdistill.distill.heuristic.proofs import PROOFS, Attempt, Repair
-from selfdistill.distill.heuristic.wording import code, general_words, merge_key
+from selfdistill.distill.heuristic.wording import code, general_words, merge_key, message
 from selfdistill.model import (
     Action,
     ActionType,
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
     from selfdistill.signals.memory import Memory
     from selfdistill.signals.steps import Failure, Step
+
+
+_BEFORE: Final = frozenset(
+    {Fault.PREREQUISITE, Fault.PUSH_REJECTED}
+)  # whatever the arguments, something must run before
 
 
 def command_repairs(memory: Memory, newest: Step) -> Iterator[Finding]:
@@ -79,6 +84,10 @@ def _finding(step: Step, newest: Step, repair: Repair) -> Finding:
     failure = step.failure
     assert failure is not None  # noqa: S101 - command_repairs asked for usage failures only
     command = general_words(repair.failed.words, [word for word in repair.failed.words if failure.named in word])
+    if failure.fault in _BEFORE:
+        command = repair.failed.key
+    elif failure.fault is Fault.PROGRAM_MISSING:
+        command = repair.failed.words[0]  # whatever its arguments
     return Finding(
         rule="command_repair",
         merge_key=merge_key("command_repair", failure.fault.value, *repair.key),
@@ -98,7 +107,9 @@ def _finding(step: Step, newest: Step, repair: Repair) -> Finding:
 
 
 def _message(failure: Failure) -> str:
-    """The error message on one line; of a rejected push the reason only, since the rest names branches."""
+    """The error message on one line; of a rejected push and of a pattern the reason only: the rest is the instance."""
+    if failure.fault is Fault.GLOB:
+        return "no matches found"
     if failure.fault is Fault.PUSH_REJECTED:
         return f"! [rejected] ({failure.named})"
-    return " ".join(failure.line.split())[:160]
+    return message(failure.line)

@@ -1,0 +1,1 @@
+"""Lessons back to the agents: which of them fit the moment."""
