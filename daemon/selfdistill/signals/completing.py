@@ -59,7 +59,9 @@ def finished(call: OpenCall, event: Event, redact: Callable[[str], str], *, flag
         failure = read_failure(call.kind, call.command, text, flagged=flagged)
         quote = failure.line if failure else ""
     check = is_check_command(call.command) if is_shell and (failure or may_check(call.command)) else ""
-    diagnostics = _diagnostics(call, text, redact, flagged=flagged) if check or (is_shell and flagged) else ()
+    passed = run is not None and run.ok and not flagged  # what a passing run prints is no finding
+    asked = not passed and (bool(check) or (is_shell and flagged))
+    diagnostics = _diagnostics(call, text, redact, flagged=flagged) if asked else ()
     if diagnostics and failure is None and run is None:
         # A pipe or `|| true` hid the status; whatever finds errors has failed.
         quote = diagnostics[0].quote

@@ -78,8 +78,10 @@ def cured_refusals(memory: Memory, newest: Step) -> Iterator[Finding]:
         return
     told: set[str] = set()
     for failed in reversed(memory.failed):
+        if failed.step.path != newest.path or failed.step.kind not in _CHANGES:
+            continue
         refusal = _refusal(failed.step)
-        if refusal and failed.step.path == newest.path and failed.step.kind in _CHANGES and refusal.name not in told:
+        if refusal and refusal.name not in told:
             told.add(refusal.name)
             yield _finding(failed.step, newest, refusal)
 
