@@ -15,8 +15,9 @@ from selfdistill.signals.diagnostics import read_diagnostics
 from selfdistill.signals.memory import at_once
 from selfdistill.signals.outcome_features import Change
 from selfdistill.signals.runs import TestRun, read_test_run
+from selfdistill.signals.signatures import signature
 from selfdistill.signals.steps import Diagnostic, Failure, Step
-from selfdistill.signals.tools import may_hide_failure, read_failure, signature
+from selfdistill.signals.tools import may_hide_failure, read_failure
 from selfdistill.signals.unflagged import fails_by_text
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from selfdistill.model import FailureClass, ToolKind
 from selfdistill.signals.faults import LINE_LENGTH, find_fault, holds_any, line_around
 from selfdistill.signals.invocations import Invocation, invocations
 from selfdistill.signals.runs import is_check_command
+from selfdistill.signals.signatures import signature
 from selfdistill.signals.steps import Failure, Fault
 
 _SEARCHED: Final = 4_000  # characters of a result in which an error line is looked for, half from either end
@@ -63,13 +64,6 @@ _PROBES: Final = frozenset(
 _HARMLESS: Final = frozenset({"echo", "cd", "true", "printf", "pwd", "command"})
 
 
-_NOISE: Final = (
-    (re.compile(r"https?://\S+"), "<url>"),
-    (re.compile(r"\b[0-9a-f]{7,64}\b"), "<hash>"),
-    (re.compile(r"(?:~|\.{0,2})/[\w.@+~/-]+"), "<path>"),
-    (re.compile(r"\b\d+(?:[.:]\d+)*\b"), "<n>"),
-    (re.compile(r"\s+"), " "),
-)
 _SAYS_WHAT: Final = re.compile(
     r"\b[Ee]rror\b|ERROR|fatal:|FATAL|[Nn]ot found|No such|denied|[Uu]nknown|[Ii]nvalid|[Ff]ailed|panic:|Exception"
 )
@@ -132,13 +126,6 @@ def key_line(text: str) -> str:
     """The line of a result that says what is wrong: the first that names an error, else the first with words."""
     found = _SAYS_WHAT.search(text)
     line = line_around(text, found) if found else next((row for row in text.splitlines() if _WORDS.search(row)), "")
-    return line.strip()[:LINE_LENGTH]
-
-
-def signature(line: str) -> str:
-    """A line without what changes from one occurrence of an error to the next: paths, numbers, hashes, URLs."""
-    for expression, placeholder in _NOISE:
-        line = expression.sub(placeholder, line)
     return line.strip()[:LINE_LENGTH]
 
 

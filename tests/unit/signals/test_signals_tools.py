@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from selfdistill.model import FailureClass, ToolKind
+from selfdistill.signals.signatures import signature
 from selfdistill.signals.steps import Fault
-from selfdistill.signals.tools import key_line, read_failure, signature
+from selfdistill.signals.tools import key_line, read_failure
 
 FAULTS = [
     ("gh pr diff --stat", "unknown flag: --stat", Fault.UNKNOWN_OPTION, "--stat"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import answered, called
 from selfdistill.distill.heuristic.wording import code, general_words, merge_key
 from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, Trigger, TriggerType
 from selfdistill.signals.claims import contradicted
@@ -64,7 +65,7 @@ def _finding(kind: str, sentence: str, statement: Statement, run: Step, rational
         tags=("claim", kind),
         cwd=run.cwd,
         evidence=(
-            Evidence(run.uid, run.span, run.command[:600], "failing check", run.at),
+            called(run, "failing check"),
             *_result(run),
             Evidence(statement.uid, statement.span, sentence[:600], "agent's claim", statement.at),
         ),
@@ -74,7 +75,7 @@ def _finding(kind: str, sentence: str, statement: Statement, run: Step, rational
 def _result(run: Step) -> tuple[Evidence, ...]:
     """What the run said, where its words are kept."""
     words = run.quote or next(iter(run.run.failing if run.run else ()), "")
-    return (Evidence(run.result_uid, run.result_span, words[:600], "its result", run.at),) if words else ()
+    return (answered(run, "its result", words),) if words else ()
 
 
 def _command(run: Step, kind: str) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from selfdistill.distill.heuristic.cures import CURES, FORMATTERS
+from selfdistill.distill.heuristic.evidence import answered, called
 from selfdistill.distill.heuristic.wording import code, merge_key
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, Trigger, TriggerType
 from selfdistill.signals.diagnostic_words import tells_cure
 from selfdistill.signals.diagnostics import diagnostic_cause
 from selfdistill.signals.invocations import invocations
@@ -116,8 +117,8 @@ def _finding(diagnostic: Diagnostic, step: Step, command: str) -> Finding:
         cwd=step.cwd,
         covers=(cause,),
         evidence=(
-            Evidence(step.uid, step.span, step.command[:600], "check run", step.at),
-            Evidence(step.result_uid, step.result_span, diagnostic.quote[:600], "diagnostic", step.at),
+            called(step, "check run"),
+            answered(step, "diagnostic", diagnostic.quote),
         ),
     )
 

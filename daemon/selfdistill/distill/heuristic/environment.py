@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from selfdistill.distill.heuristic.evidence import called, failure_of
 from selfdistill.distill.heuristic.wording import code, general_words, merge_key, message
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.invocations import Invocation, invocations, unquoted
 from selfdistill.signals.steps import Fault
 
@@ -191,8 +192,7 @@ def _finding(step: Step, newest: Step, again: Invocation, fact: Fact) -> Finding
         tags=("environment", again.program),
         cwd=step.cwd,
         evidence=(
-            Evidence(step.uid, step.span, step.command[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, step.quote[:600], "error", step.at),
-            Evidence(newest.uid, newest.span, newest.command[:600], "working call", newest.at),
+            *failure_of(step),
+            called(newest, "working call"),
         ),
     )

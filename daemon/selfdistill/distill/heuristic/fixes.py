@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import answered, called
 from selfdistill.distill.heuristic.wording import code, merge_key, sentence
 from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, Trigger, TriggerType
 from selfdistill.signals.invocations import invocations, unquoted
@@ -122,9 +123,9 @@ def _findings(watch: TestWatch, passed: Step, statement: Statement | None, cause
     if cause:
         description = f"Look at {where} first. {sentence(cause)}"
     evidence = [
-        Evidence(failed.uid, failed.span, failed.command[:600], "failing run", failed.at),
-        Evidence(failed.result_uid, failed.result_span, test, "failing test", failed.at),
-        Evidence(passed.uid, passed.span, passed.command[:600], "passing run", passed.at),
+        called(failed, "failing run"),
+        answered(failed, "failing test", test),
+        called(passed, "passing run"),
     ]
     if statement:
         evidence.append(Evidence(statement.uid, statement.span, cause[:600], "agent's cause", statement.at))

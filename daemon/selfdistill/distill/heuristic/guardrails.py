@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from selfdistill.distill.heuristic.evidence import called, failure_of
 from selfdistill.distill.heuristic.wording import merge_key
-from selfdistill.model import Action, ActionType, Evidence, Finding, Point, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Point, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.causes import causes
 
 if TYPE_CHECKING:
@@ -96,7 +97,6 @@ def _refusal(step: Step) -> Refusal | None:
 
 def _finding(step: Step, newest: Step, refusal: Refusal) -> Finding:
     """A refusal with its cure as a finding."""
-    line = step.failure.line if step.failure else ""
     return Finding(
         rule="refused_edit",
         merge_key=merge_key("refused_edit"),
@@ -110,8 +110,7 @@ def _finding(step: Step, newest: Step, refusal: Refusal) -> Finding:
         cwd=step.cwd,
         points=tuple(Point(cause, refusal.text) for cause in causes(step)[:1]),
         evidence=(
-            Evidence(step.uid, step.span, step.path[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, line[:600], "error", step.at),
-            Evidence(newest.uid, newest.span, newest.path[:600], "working call", newest.at),
+            *failure_of(step),
+            called(newest, "working call"),
         ),
     )

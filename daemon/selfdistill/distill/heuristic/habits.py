@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from selfdistill.distill.heuristic.cures import CURES, WHILE_WORKING
 from selfdistill.distill.heuristic.diagnostics import IN_PROGRESS, check_run, worth_of
+from selfdistill.distill.heuristic.evidence import answered, called
 from selfdistill.distill.heuristic.wording import code, merge_key
-from selfdistill.model import Action, ActionType, Evidence, Finding, Point, Polarity, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Point, Polarity, Trigger, TriggerType
 from selfdistill.signals.diagnostics import diagnostic_cause
 from selfdistill.signals.runs import is_check_command
 
@@ -61,8 +62,8 @@ def _finding(step: Step, kind: str, diagnostics: list[Diagnostic], action: str) 
         cwd=step.cwd,
         points=tuple(Point(diagnostic_cause(diagnostic), _text(diagnostic)) for diagnostic in diagnostics),
         evidence=(
-            Evidence(step.uid, step.span, step.command[:600], "check run", step.at),
-            Evidence(step.result_uid, step.result_span, _quotes(diagnostics), "diagnostics", step.at),
+            called(step, "check run"),
+            answered(step, "diagnostics", _quotes(diagnostics)),
         ),
     )
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from selfdistill.distill.heuristic.evidence import failure_of
 from selfdistill.distill.heuristic.proofs import ONLY_LOOKS
 from selfdistill.distill.heuristic.wording import code, general_word, merge_key, message, within
 from selfdistill.model import (
     Action,
     ActionType,
-    Evidence,
     FailureClass,
     Finding,
     Polarity,
@@ -103,10 +103,7 @@ def _finding(step: Step, failure: Failure, known: Known, key: str) -> Finding:
         needs=SESSIONS,
         tags=(failure.fault.value or "refusal",),
         cwd=step.cwd,
-        evidence=(
-            Evidence(step.uid, step.span, (step.command or step.path or step.tool)[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, step.quote[:600], "error", step.at),
-        ),
+        evidence=(*failure_of(step),),
     )
 
 

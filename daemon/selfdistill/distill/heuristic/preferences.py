@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import called, said
 from selfdistill.distill.heuristic.wording import code, folded, general_words, merge_key, sentence
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.invocations import Invocation, invocations, programs
 from selfdistill.signals.programs import PRINTERS
 from selfdistill.signals.steps import HumanTurn, TurnKind
@@ -69,9 +70,9 @@ def _stated(turn: HumanTurn, rule: StatedRule, opposite: Step | None) -> Finding
         key = ("rule", folded(rule.sentence))
         condition = "Working in this project"
         description = sentence(rule.sentence)
-    evidence = [Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at)]
+    evidence = [said(turn, "user")]
     if opposite:
-        evidence.insert(0, Evidence(opposite.uid, opposite.span, opposite.command[:600], "corrected call", opposite.at))
+        evidence.insert(0, called(opposite, "corrected call"))
     sure = DURABLE_STRENGTH if rule.durable or opposite else STATED_STRENGTH
     return Finding(
         rule="user_rule",
@@ -134,8 +135,8 @@ def refusals_with_reason(_memory: Memory, turn: HumanTurn) -> Iterator[Finding]:
         tags=("user-rule", first.program),
         cwd=refused.cwd,
         evidence=(
-            Evidence(refused.uid, refused.span, refused.command[:600], "refused call", refused.at),
-            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
+            called(refused, "refused call"),
+            said(turn, "user"),
         ),
     )
 
@@ -181,9 +182,9 @@ def _refused(turn: HumanTurn, refused: Step, ran: Step, wanted: str) -> Finding:
         tags=("user-rule", first.program),
         cwd=refused.cwd,
         evidence=(
-            Evidence(refused.uid, refused.span, refused.command[:600], "refused call", refused.at),
-            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
-            Evidence(ran.uid, ran.span, ran.command[:600], "working call", ran.at),
+            called(refused, "refused call"),
+            said(turn, "user"),
+            called(ran, "working call"),
         ),
     )
 
@@ -214,7 +215,7 @@ def _followed(turn: HumanTurn, ran: Step, use: str, instead_of: str) -> Finding:
         tags=("user-rule", use.split(maxsplit=1)[0]),
         cwd=turn.cwd,
         evidence=(
-            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
-            Evidence(ran.uid, ran.span, ran.command[:600], "working call", ran.at),
+            said(turn, "user"),
+            called(ran, "working call"),
         ),
     )

@@ -10,8 +10,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from selfdistill.distill.heuristic.evidence import called
 from selfdistill.distill.heuristic.wording import code, merge_key
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.invocations import Invocation, invocations
 from selfdistill.signals.memory import check_of
 from selfdistill.signals.runs import is_check_command
@@ -143,10 +144,10 @@ def _wrong_before(memory: Memory, check: str, worked: Invocation) -> Step | None
 
 def _finding(step: Step, check: str, command: str, wrong: Step | None) -> Finding:
     """A proven command as a finding."""
-    evidence = [Evidence(step.uid, step.span, step.command[:600], "working call", step.at)]
+    evidence = [called(step, "working call")]
     rationale = "It ran and passed here."
     if wrong is not None:
-        evidence.insert(0, Evidence(wrong.uid, wrong.span, wrong.command[:600], "failed call", wrong.at))
+        evidence.insert(0, called(wrong, "failed call"))
         rationale = "Another command failed in the same session; this one ran and passed."
     return Finding(
         rule="project_command",

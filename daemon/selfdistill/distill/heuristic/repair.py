@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import called, failure_of
 from selfdistill.distill.heuristic.proofs import PROOFS, Attempt, Repair
 from selfdistill.distill.heuristic.wording import code, general_words, merge_key, message
 from selfdistill.model import (
     Action,
     ActionType,
-    Evidence,
     FailureClass,
     Finding,
     Polarity,
@@ -99,9 +99,8 @@ def _finding(step: Step, newest: Step, repair: Repair) -> Finding:
         tags=(repair.failed.program, failure.fault.value),
         cwd=step.cwd,
         evidence=(
-            Evidence(step.uid, step.span, step.command[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, step.quote[:600], "error", step.at),
-            Evidence(newest.uid, newest.span, newest.command[:600], "working call", newest.at),
+            *failure_of(step),
+            called(newest, "working call"),
         ),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import called, said
 from selfdistill.distill.heuristic.wording import code, merge_key, sentence, within
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.edits import restored_paths, restores_files, takes_back
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def taken_back(memory: Memory, newest: Step) -> Iterator[Finding]:
         tags=("revert",),
         cwd=newest.cwd,
         evidence=(
-            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
-            Evidence(newest.uid, newest.span, (newest.command or newest.path)[:600], "taken back", newest.at),
+            said(turn, "user"),
+            called(newest, "taken back"),
         ),
     )

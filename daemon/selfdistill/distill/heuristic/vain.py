@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import answered, called, said
 from selfdistill.distill.heuristic.wording import code, general_word, general_words, merge_key, message
 from selfdistill.model import (
     Action,
     ActionType,
-    Evidence,
     FailureClass,
     Finding,
     Polarity,
@@ -79,11 +79,8 @@ def _ended(alike: list[Step], newest: Step) -> Finding:
         tags=("loop",),
         cwd=last.cwd,
         evidence=(
-            *(
-                Evidence(step.result_uid, step.result_span, step.quote[:600], "error", step.at)
-                for step in alike[-REPEATS:]
-            ),
-            Evidence(newest.uid, newest.span, newest.command[:600], "working call", newest.at),
+            *(answered(step, "error") for step in alike[-REPEATS:]),
+            called(newest, "working call"),
         ),
     )
 
@@ -118,9 +115,9 @@ def approved_struggles(memory: Memory, turn: HumanTurn) -> Iterator[Finding]:
         tags=("approved",),
         cwd=worked.cwd,
         evidence=(
-            *(Evidence(step.uid, step.span, step.command[:600], "failed call", step.at) for step in struggle.failed),
-            Evidence(worked.uid, worked.span, worked.command[:600], "working call", worked.at),
-            Evidence(turn.uid, turn.span, turn.text[:600], "user", turn.at),
+            *(called(step, "failed call") for step in struggle.failed),
+            called(worked, "working call"),
+            said(turn, "user"),
         ),
     )
 

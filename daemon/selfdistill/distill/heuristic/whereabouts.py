@@ -6,8 +6,9 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.distill.heuristic.evidence import answered, failure_of
 from selfdistill.distill.heuristic.wording import code, merge_key, within
-from selfdistill.model import Action, ActionType, Evidence, Finding, Polarity, ToolKind, Trigger, TriggerType
+from selfdistill.model import Action, ActionType, Finding, Polarity, ToolKind, Trigger, TriggerType
 from selfdistill.signals.causes import SEPARATOR
 from selfdistill.signals.steps import Fault
 
@@ -59,7 +60,6 @@ def _is_move(wrong: str, right: str) -> bool:
 
 def _moved(step: Step, newest: Step, wrong: str, right: str) -> Finding:
     """A file's place as a finding."""
-    line = step.failure.line if step.failure else ""
     return Finding(
         rule="file_elsewhere",
         merge_key=merge_key("file_elsewhere", wrong, right),
@@ -71,9 +71,8 @@ def _moved(step: Step, newest: Step, wrong: str, right: str) -> Finding:
         tags=("path",),
         cwd=step.cwd,
         evidence=(
-            Evidence(step.uid, step.span, step.path[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, line[:600], "error", step.at),
-            Evidence(newest.result_uid, newest.result_span, newest.quote[:600], "found", newest.at),
+            *failure_of(step),
+            answered(newest, "found"),
         ),
     )
 
@@ -100,10 +99,7 @@ def guessed_paths(memory: Memory, newest: Step) -> Iterator[Finding]:
             tags=("path",),
             cwd=newest.cwd,
             covers=GUESSED,
-            evidence=(
-                Evidence(newest.uid, newest.span, newest.path[:600], "failed call", newest.at),
-                Evidence(newest.result_uid, newest.result_span, failure.line[:600], "error", newest.at),
-            ),
+            evidence=(*failure_of(newest),),
         )
 
 
@@ -128,7 +124,6 @@ def named_by_message(memory: Memory, newest: Step) -> Iterator[Finding]:
 
 def _named(step: Step, condition: str, description: str, key: tuple[str, str]) -> Finding:
     """A name that the message gives, as a finding."""
-    line = step.failure.line if step.failure else ""
     return Finding(
         rule="named_by_message",
         merge_key=merge_key("named_by_message", *key),
@@ -139,8 +134,5 @@ def _named(step: Step, condition: str, description: str, key: tuple[str, str]) -
         strength=NAMED_STRENGTH,
         tags=("name",),
         cwd=step.cwd,
-        evidence=(
-            Evidence(step.uid, step.span, (step.path or step.tool)[:600], "failed call", step.at),
-            Evidence(step.result_uid, step.result_span, line[:600], "error", step.at),
-        ),
+        evidence=(*failure_of(step),),
     )
