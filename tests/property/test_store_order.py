@@ -115,8 +115,8 @@ def cursor(number: int, version: int) -> Cursor:
     return Cursor(Proof(number, number, b"h", number, b"t%d" % number), 0, version)
 
 
-def commit(store: Store, log: int, number: int, before: Cursor | None, step: Step) -> Cursor:
-    """Commit one step of one log."""
+def work_of(store: Store, log: int, number: int, before: Cursor | None, step: Step) -> Commit:
+    """One step of one log, ready to be committed."""
     found, version, restart = step
     stat = Stat(1, log, 100, 1, 1)
     path = Path(f"/home/mara/logs/{log}.jsonl")
@@ -128,11 +128,9 @@ def commit(store: Store, log: int, number: int, before: Cursor | None, step: Ste
         for project, finding, _ in found
         for evidence in finding.evidence
     ]
-    work = Commit(
+    return Commit(
         log_id, "heuristic", version, before, after, Session(), Records(total=1), stat, found, mishaps, restart=restart
     )
-    store.commit(work)
-    return after
 
 
 def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
@@ -168,11 +166,18 @@ def distilled(world: list[list[Step]], turns: list[int], batches: list[tuple[int
             while order:
                 which, size = batches.pop() if batches else (0, 1)
                 store = (one, other)[which]
-                with store.transaction():
-                    for log, _ in order[:size]:
-                        number = counts[log]
-                        cursors[log] = commit(store, log, number, cursors.get(log), world[log][number])
-                        counts[log] += 1
+                works = []
+                for log, _ in order[:size]:
+                    number = counts[log]
+                    works.append(work_of(store, log, number, cursors.get(log), world[log][number]))
+                    cursors[log] = works[-1].after
+                    counts[log] += 1
+                if size % 2:  # each by itself, and all at once: lessons are derived as often, or once
+                    with store.transaction():
+                        for work in works:
+                            store.commit(work)
+                else:
+                    assert all(store.commit_all(works)[0])
                 order = order[size:]
             return contents(one)
 

@@ -264,3 +264,25 @@ def test_a_log_that_is_gone_from_the_catalogue_drops_its_work(store: Store, desk
     assert store.rename(moved, Path("/home/mara/.agent/logs/s2.jsonl"))
     with pytest.raises(CursorMoved):
         desk.commit(store, shadow)
+
+
+def test_of_many_works_at_once_only_the_moved_one_is_dropped(
+    store: Store,
+    desk: Desk,
+    make_finding: MakeFinding,
+    make_cursor: Callable[..., Cursor],
+    make_stat: Callable[..., Stat],
+) -> None:
+    """`commit_all` says which works were written, and its lessons are derived from those alone."""
+
+    def work(log_id: int, key: str, before: Cursor | None) -> Commit:
+        found = [(ProjectRef("kettle"), make_finding(key, f"{key}-{log_id}"), False)]
+        after = make_cursor(500)
+        return Commit(log_id, "heuristic", 1, before, after, Session(), Records(total=1), make_stat(log_id), found)
+
+    one, other = desk.log(store, "s1.jsonl", 1), desk.log(store, "s2.jsonl", 2)
+    stale = work(one, "lost", make_cursor(77))
+    written, changed = store.commit_all([work(other, "kept", None), stale, work(one, "kept", None)])
+    assert written == [True, False, True]
+    assert [lesson.merge_key for lesson in changed.created] == ["kept"]
+    assert [(lesson.merge_key, lesson.support) for lesson in store.lessons("kettle")] == [("kept", 2)]
