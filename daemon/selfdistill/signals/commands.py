@@ -64,10 +64,14 @@ _NOT_RUN: Final = frozenset(
 
 
 class Purpose(Struct, frozen=True, gc=False):
-    """What a shell line is for: the kind of its foremost check ("" for none), and whether it merely prints text."""
+    """What a shell line is for: the kind of its foremost check ("" for none), and whether it merely prints text.
+
+    `several`: it runs checks of more than one kind (`pytest; ruff check .`).
+    """
 
     check: str = ""
     prints: bool = False
+    several: bool = False
 
 
 @lru_cache(maxsize=256)  # the same line is asked about for the call, its result and its repair
@@ -79,7 +83,7 @@ def purpose(command: str) -> Purpose:
     kinds = {check_of(one.words) for one in commands}
     check = next((kind for kind in PRECEDENCE if kind in kinds), "")
     prints = bool(commands) and not check and all(map(_prints, commands)) and not _BACKGROUND_OUTPUT.search(command)
-    return Purpose(check, prints)
+    return Purpose(check, prints, several=len(kinds - {""}) > 1)
 
 
 # One of these is in nearly every check's command line; taking a line apart costs 40 us, looking for these 1.

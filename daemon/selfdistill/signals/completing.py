@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from selfdistill.model import Event, FailureClass, Span, ToolKind
-from selfdistill.signals.commands import is_check_command, may_check
+from selfdistill.signals.commands import is_check_command, may_check, purpose
 from selfdistill.signals.diagnostics import read_diagnostics
 from selfdistill.signals.memory import at_once
 from selfdistill.signals.outcome_features import Change
@@ -60,10 +60,11 @@ def finished(call: OpenCall, event: Event, redact: Callable[[str], str], *, flag
         failure = read_failure(call.kind, call.command, text, flagged=flagged)
         quote = failure.line if failure else ""
     check = is_check_command(call.command) if is_shell and (failure or may_check(call.command)) else ""
-    passed = run is not None and run.ok and not flagged  # what a passing run prints is no finding
+    # What a passing run prints is no finding, unless the same line checks something else.
+    passed = run is not None and run.ok and not flagged and not purpose(call.command).several
     asked = not passed and (bool(check) or (is_shell and flagged))
     diagnostics = _diagnostics(call, text, redact, flagged=flagged) if asked else ()
-    if diagnostics and failure is None and run is None:
+    if diagnostics and failure is None and (run is None or run.ok):
         # A pipe or `|| true` hid the status; whatever finds errors has failed.
         quote = diagnostics[0].quote
         failure = Failure(FailureClass.CHECK, line=quote, signature=signature(quote))

@@ -198,7 +198,7 @@ class Observer:
             kind = SignalKind.TEST_FAILED if failing else SignalKind.TEST_PASSED
             polarity = Polarity.NEGATIVE if failing else Polarity.POSITIVE
             yield Signal(kind, polarity, spans, self._excerpt(step), f"{step.run.passed} passed, {failing} failed")
-        elif step.failure:
+        if step.failure and not (step.run and step.run.failed + step.run.errors):
             yield _failure_signal(step, spans)
             if len(same_failures(memory.unsettled(), step)) == REPEATS:
                 yield Signal(

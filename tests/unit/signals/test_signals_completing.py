@@ -110,3 +110,15 @@ def test_everything_kept_of_a_result_is_redacted() -> None:
         assert seen.failed
         assert "[gone]" in repr(seen)
         assert "PLANTED" not in repr(seen)
+
+
+def test_lint_that_fails_behind_passing_tests_is_a_failure() -> None:
+    """One line may run two checks, and a pipe hides both statuses; what a passing run alone prints is no finding."""
+    both = f"=== 3 passed in 0.12s ===\n{UNUSED}"
+    seen = step("pytest | tail -3; ruff check . | tail", result(both, is_error=False))
+    assert seen.run is not None
+    assert seen.run.ok
+    assert seen.failed
+    assert [one.code for one in seen.diagnostics] == ["F401"]
+    alone = step("pytest | tail -9", result(both, is_error=False))
+    assert (alone.failed, alone.diagnostics) == (False, ())
