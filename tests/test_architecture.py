@@ -49,6 +49,9 @@ PURE = (
     "privacy/*.py",
     "distill/heuristic/*.py",
     "distill/merging.py",
+    *(f"distill/llm/{name}.py" for name in ("asking", "budget", "choosing", "danger", "exchange", "excerpts", "known")),
+    *(f"distill/llm/{name}.py" for name in ("patience", "prices", "prompt", "reply", "schema", "soundness")),
+    "distill/llm/transcript.py",
     "recall/*.py",
 )
 IMPURE_MODULES = {

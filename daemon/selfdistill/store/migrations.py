@@ -257,7 +257,8 @@ def recurrence(database: Database) -> None:
 
 
 _SPENDING: Final = (
-    # One row for each call to a model, by its request key; its answer is kept until it is applied.
+    # One row for each call to a model, by its request key; its answer is kept until it is applied. While it is in a
+    # batch, `question` is what the answer will be judged by, and no other call is made about the log.
     """
     CREATE TABLE calls(
         number INTEGER PRIMARY KEY,
@@ -270,7 +271,9 @@ _SPENDING: Final = (
         batch TEXT NOT NULL DEFAULT '',
         reserved_at REAL NOT NULL,
         error TEXT NOT NULL DEFAULT '',
-        answer BLOB
+        answer BLOB,
+        log_id INTEGER NOT NULL DEFAULT 0,
+        question BLOB
     ) STRICT
     """,
     "CREATE INDEX calls_by_session ON calls(session)",

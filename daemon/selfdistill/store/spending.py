@@ -143,9 +143,20 @@ class Spending(Part):
             )
         return Grant.GRANTED
 
-    def mark_sent(self, key: str, batch: str) -> None:
-        """The call is part of this batch: it stays under way until settled or released, however long that takes."""
-        self._database.run("UPDATE calls SET state = 'sent', batch = ? WHERE key = ?", (batch, key))
+    def mark_sent(self, key: str, batch: str, *, log_id: int = 0, question: bytes = b"") -> None:
+        """The call is part of this batch: it stays under way until settled or released, however long that takes.
+
+        `question` is what its answer will be judged by, kept until then.
+        """
+        self._database.run(
+            "UPDATE calls SET state = 'sent', batch = ?, log_id = ?, question = ? WHERE key = ?",
+            (batch, log_id, question, key),
+        )
+
+    def question(self, key: str) -> bytes | None:
+        """What was kept for a call that is in a batch; None for any other."""
+        row = self._database.row("SELECT question FROM calls WHERE key = ? AND state = 'sent'", (key,))
+        return row[0] if row else None
 
     def open_batches(self) -> dict[str, list[str]]:
         """The keys that wait for a batch, by its id."""
@@ -160,7 +171,7 @@ class Spending(Part):
             self._settle_charge(key, tokens, cost)
             return bool(
                 self._database.run(
-                    "UPDATE calls SET state = 'settled', answer = ?, error = '' WHERE key = ?"
+                    "UPDATE calls SET state = 'settled', answer = ?, error = '', question = NULL WHERE key = ?"
                     " AND state NOT IN ('settled', 'applied')",
                     (body, key),
                 )
@@ -249,7 +260,8 @@ class Spending(Part):
 
     def _fail_call(self, key: str, error: str) -> None:
         self._database.run(
-            "UPDATE calls SET state = 'failed', batch = '', error = ? WHERE key = ? AND state IN ('reserved', 'sent')",
+            "UPDATE calls SET state = 'failed', batch = '', question = NULL, error = ?"
+            " WHERE key = ? AND state IN ('reserved', 'sent')",
             (storable(error), key),
         )
 
