@@ -110,13 +110,13 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "privacy": "What else to hide beside the built-in kinds of secrets, and which projects to leave alone.",
     "privacy.extra_patterns": "Regular expressions; whatever they match is redacted before it is stored or shown.",
     "privacy.exclude": (
-        'Globs of project directories, e.g. ["~/clients/*"]: sessions that worked there are not distilled at all, neither '
-        "by the heuristics nor by a model. A file named .selfdistillignore in a project does the same."
+        'Globs of project directories, e.g. ["~/clients/*"]: sessions that worked there are not distilled at all, '
+        "neither by the heuristics nor by a model. A file named .selfdistillignore in a project does the same."
     ),
-    "llm": "A model that reads what the heuristics cannot. Without a key that is meant for us nothing is sent anywhere.",
+    "llm": "A model that reads what the heuristics cannot. Without a key that is meant for us nothing is ever sent.",
     "llm.mode": (
-        "auto: ask a model if api_key_file, the systemd credential anthropic_api_key, or a local base_url is there; off; "
-        "on: the environment's ANTHROPIC_API_KEY counts too."
+        "auto: ask a model if api_key_file, the systemd credential anthropic_api_key, or a local base_url is there; "
+        "off; on: the environment's ANTHROPIC_API_KEY counts too."
     ),
     "llm.model": "The model's name; empty: the cheapest current one that does the job.",
     "llm.base_url": "Another service that speaks the Messages API; a local one needs no key.",

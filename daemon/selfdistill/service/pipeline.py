@@ -160,7 +160,7 @@ class Pipeline:
         return known
 
     def _skip(self, parser: Parser, distillate: Distillate, cwds: set[str]) -> Skip | None:
-        """Why nothing of a log is learned, if so: another program's doing, a project to leave alone, no conversation."""
+        """Why nothing of a log is learned, if so: another program's doing, a project to leave alone, no words."""
         if parser.session.ignored:
             return Skip.MACHINE_RUN
         if is_excluded({parser.session.cwd, *cwds}, self._config.privacy.exclude):

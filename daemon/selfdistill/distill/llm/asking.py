@@ -3,6 +3,7 @@
 SelfdistillError
 └── AskFailed           a call gave no answer
     ├── Blocked             key, account, model or address: no call can succeed until a person changes something
+    │   └── Unknown             there is no such model, address or batch
     ├── BadRequest          this request is refused; others may pass
     │   └── TooLarge            it is too long: ask again with less
     ├── TryLater            limits, overload, network, a reply of the wrong shape: the same request may pass later
@@ -78,6 +79,10 @@ class AskFailed(SelfdistillError):
 
 class Blocked(AskFailed):
     """Key, account, model or address are wrong: every call would fail the same way."""
+
+
+class Unknown(Blocked):
+    """There is no such model, address or batch at the service."""
 
 
 class BadRequest(AskFailed):

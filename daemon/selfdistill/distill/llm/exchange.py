@@ -19,6 +19,7 @@ from selfdistill.distill.llm.asking import (
     Stopped,
     TooLarge,
     TryLater,
+    Unknown,
     Usage,
 )
 from selfdistill.distill.llm.patience import retry_after_seconds
@@ -153,7 +154,8 @@ class Failures:
 
     def _blocked(self, status: int, detail: str) -> Blocked:
         what, advice = _BLOCKING[status]
-        return Blocked(f"The model at {self._host} refuses us: {what} ({status}{detail}).", advice)
+        kind = Unknown if status == 404 else Blocked  # noqa: PLR2004 - HTTP
+        return kind(f"The model at {self._host} refuses us: {what} ({status}{detail}).", advice)
 
     def _bad(self, status: int, detail: str) -> BadRequest:
         large = status == 413 or "too long" in detail or "too large" in detail  # noqa: PLR2004 - HTTP
