@@ -66,7 +66,7 @@ IMPURE_METHODS = {
 
 # A thread's body must not die unheard, and watchdog's threads die for good of one exception (its issue #427): our
 # event handler and our handler of its log run inside them.
-CATCH_ALL_ALLOWED = {"ingest/watching.py", "ingest/hints.py", "service/daemon.py"}
+CATCH_ALL_ALLOWED = {"ingest/watching.py", "ingest/hints.py", "service/daemon.py", "service/asker.py"}
 
 
 @dataclass(frozen=True)
