@@ -222,10 +222,11 @@ class TestTrouble:
         assert place.manifest()["analysis_mode"] == "llm"
 
     def test_killed_between_answer_and_commit(self, place: Kitchen) -> None:
-        """SIGKILL after the answer is stored: the next run learns it, once, without another call."""
+        """SIGKILL after the answer is stored: the next run learns it, once, without another call or the log."""
         place.server.script(LESSON)
         assert place.program(KILLED_BEFORE_COMMIT).returncode == -signal.SIGKILL
         assert place.learned() == []
+        (place.home / ".claude/projects/-home-mara-kettle" / f"{boiling().session}.jsonl").unlink()
         made = place.manifest()
         assert (made["lessons_generated"], made["analysis_mode"]) == (1, "llm")
         place.manifest()
