@@ -148,7 +148,8 @@ def fill(home: Path) -> dict[Path, bytes]:
 
 def environment_of(home: Path) -> dict[str, str]:
     """The environment of a user with this HOME and nothing else set."""
-    return {"HOME": str(home), "PATH": os.environ["PATH"]}
+    python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}  # which tree is tested
+    return {**python, "HOME": str(home), "PATH": os.environ["PATH"]}
 
 
 def run(

@@ -49,6 +49,9 @@ PURE = (
     "privacy/*.py",
     "distill/heuristic/*.py",
     "distill/merging.py",
+    *(f"distill/llm/{name}.py" for name in ("asking", "budget", "choosing", "danger", "exchange", "excerpts", "known")),
+    *(f"distill/llm/{name}.py" for name in ("patience", "prices", "prompt", "reply", "schema", "soundness")),
+    "distill/llm/transcript.py",
     "recall/*.py",
 )
 IMPURE_MODULES = {
@@ -63,7 +66,7 @@ IMPURE_METHODS = {
 
 # A thread's body must not die unheard, and watchdog's threads die for good of one exception (its issue #427): our
 # event handler and our handler of its log run inside them.
-CATCH_ALL_ALLOWED = {"ingest/watching.py", "ingest/hints.py", "service/daemon.py"}
+CATCH_ALL_ALLOWED = {"ingest/watching.py", "ingest/hints.py", "service/daemon.py", "service/asker.py"}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Seconds = Annotated[float, Meta(ge=0)]
+Dollars = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -46,9 +47,22 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Privacy(Struct, frozen=True, forbid_unknown_fields=True):
-    """What else to hide beside the built-in kinds of secrets."""
+    """What else to hide beside the built-in kinds of secrets, and which projects to leave alone."""
 
     extra_patterns: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class Llm(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether, when and for how much a model is asked."""
+
+    mode: Annotated[str, Meta(pattern="^(auto|off|on)$")] = "auto"
+    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:/@-]{0,128}$")] = ""
+    base_url: str = ""
+    api_key_file: str = ""
+    daily_usd: Dollars = 1.0
+    settle_minutes: Annotated[float, Meta(ge=0)] = 30.0
+    budget_tokens: Annotated[int, Meta(ge=1000, le=150_000)] = 24_000
 
 
 class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +86,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     scanning: Scanning = field(default_factory=Scanning)
     limits: Limits = field(default_factory=Limits)
     privacy: Privacy = field(default_factory=Privacy)
+    llm: Llm = field(default_factory=Llm)
     logging: Logging = field(default_factory=Logging)
     sources: dict[str, SourceSettings] = field(default_factory=dict)
 
@@ -92,8 +107,23 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "limits.max_line_mib": "A longer line is skipped and counted.",
     "limits.chunk_kib": "How much of a log is read at once.",
     "limits.min_free_mib": "Below this much free disk distilling pauses.",
-    "privacy": "What else to hide beside the built-in kinds of secrets.",
+    "privacy": "What else to hide beside the built-in kinds of secrets, and which projects to leave alone.",
     "privacy.extra_patterns": "Regular expressions; whatever they match is redacted before it is stored or shown.",
+    "privacy.exclude": (
+        'Globs of project directories, e.g. ["~/clients/*"]: sessions that worked there are not distilled at all, '
+        "neither by the heuristics nor by a model. A file named .selfdistillignore in a project does the same."
+    ),
+    "llm": "A model that reads what the heuristics cannot. Without a key that is meant for us nothing is ever sent.",
+    "llm.mode": (
+        "auto: ask a model if api_key_file, the systemd credential anthropic_api_key, or a local base_url is there; "
+        "off; on: the environment's ANTHROPIC_API_KEY counts too."
+    ),
+    "llm.model": "The model's name; empty: the cheapest current one that does the job.",
+    "llm.base_url": "Another service that speaks the Messages API; a local one needs no key.",
+    "llm.api_key_file": "A file that holds the key alone (mode 0600); ~ is your home.",
+    "llm.daily_usd": "What may be spent in a day (UTC) in US dollars; the most a call can cost is reserved before it.",
+    "llm.settle_minutes": "Quiet time after which a model is asked: one call is to see a whole piece of work.",
+    "llm.budget_tokens": "How much of a session the model is shown, in tokens: all that fits, else what tells most.",
     "logging": "What selfdistill says of itself (systemd: in the journal).",
     "logging.level": "debug, info, warning or error.",
     "sources": "One table per agent: claude_code, codex, role_content.",

@@ -123,12 +123,12 @@ class TestManifest:
         assert (status["total_lessons"], status["total_sessions"], status["last_analysis_mode"]) == (1, 1, "heuristic")
         assert run(tmp_path, "status").returncode == 3
 
-    def test_model_is_said_to_change_nothing(self, tmp_path: Path) -> None:
-        """--model is accepted, says on stderr that no model is used, and the manifest says what really ran."""
+    def test_model_without_a_key_is_said(self, tmp_path: Path) -> None:
+        """--model without a key says on stderr why nobody is asked, and the manifest says what really ran."""
         repaired("1").write(tmp_path)
         done = run(tmp_path, "run", "--json", "--model", "claude-haiku")
         assert done.returncode == 0
-        assert "without a model" in done.stderr
+        assert "no model is asked. There is no key" in done.stderr
         assert json.loads(done.stdout)["analysis_mode"] == "heuristic"
 
     def test_file_names_of_any_bytes(self, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import tomli_w
 
-from selfdistill.config import DESCRIPTIONS, Config, SourceSettings
+from selfdistill.config import DESCRIPTIONS, Config, Llm, SourceSettings
+from selfdistill.distill.llm.credentials import checked_base_url
 from selfdistill.errors import ConfigError, PermissionProblem
 
 if TYPE_CHECKING:
@@ -51,7 +52,15 @@ def load(path: Path, known_sources: Sequence[str], home: Path, *, required: bool
     _refuse_infinite(table, path)
     config = _convert(table, path)
     _check_patterns(config, path)
-    return msgspec.structs.replace(config, sources=_expand_roots(config, path, home))
+    return msgspec.structs.replace(
+        config,
+        sources=_expand_roots(config, path, home),
+        privacy=msgspec.structs.replace(
+            config.privacy,
+            exclude=tuple(_expand(glob, "privacy.exclude", path, home) for glob in config.privacy.exclude),
+        ),
+        llm=_expand_key_file(config.llm, path, home),
+    )
 
 
 def example(known_sources: Sequence[str]) -> str:
@@ -201,6 +210,7 @@ def _allowed(key: str) -> str:
 
 
 def _check_patterns(config: Config, path: Path) -> None:
+    checked_base_url(config.llm.base_url)
     for pattern in config.privacy.extra_patterns:
         try:
             re.compile(pattern)
@@ -220,8 +230,15 @@ def _expand_roots(config: Config, path: Path, home: Path) -> dict[str, SourceSet
     }
 
 
+def _expand_key_file(llm: Llm, path: Path, home: Path) -> Llm:
+    if not llm.api_key_file:
+        return llm
+    key_file = _expand(llm.api_key_file, "llm.api_key_file", path, home)
+    return msgspec.structs.replace(llm, api_key_file=key_file)
+
+
 def _expand(root: str, key: str, path: Path, home: Path) -> str:
-    """An absolute directory; a relative one would depend on where the daemon was started."""
+    """An absolute path; a relative one would depend on where the daemon was started."""
     if root == "~" or root.startswith("~/"):
         return str(home / root[2:])
     if not root.startswith("/") or "\0" in root:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from selfdistill.cli import model_options
 from selfdistill.cli.lessons_command import shown
 from selfdistill.cli.settings import settings
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
 from selfdistill.projects import resolve
 from selfdistill.service.assembly import assemble
-from selfdistill.service.one_pass import Pass, any_logs, one_pass, sample_pass
+from selfdistill.service.one_pass import Pass, any_logs, desk_of, one_pass, sample_pass
 from selfdistill.service.running import Progress, Selection
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _AGE: Final = re.compile(r"(\d+)([mhdw])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SHOWN: Final = 10
-NO_MODEL_YET: Final = "this version distills without a model; --model is kept for the LLM distiller and changes nothing"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, default=20, metavar="N", help="at most N sessions, newest first (20); 0: all"
     )
-    parser.add_argument("--model", metavar="M", help=NO_MODEL_YET)
+    model_options.add_arguments(parser)
     parser.add_argument(
         "--since", metavar="T", help="only logs changed since: 2026-11-01, 2026-11-01T09:30, or 7d, 12h"
     )
@@ -57,14 +57,23 @@ def run(arguments: Namespace, context: Context) -> int:
     """One pass; 0 unless something of our own failed."""
     config = settings(context)
     selection = _selection(arguments)
-    if arguments.model:
-        print(f"selfdistill: {NO_MODEL_YET}.", file=sys.stderr)
+    model_options.check(arguments, config, context)
     new_here = not context.places.database.exists() and not selection.paths
     if new_here and not any_logs(config, context.home, context.environment):
         selection = msgspec.structs.replace(selection, dry_run=True)  # nothing to keep: leave no files behind
-    assembly = assemble(config, context.places, context.home, context.environment, rehearsal=selection.dry_run)
-    with assembly.store, _progress(enabled=not arguments.json) as on_progress:
-        done = one_pass(assembly, selection, on_progress)
+    assembly = assemble(
+        config,
+        context.places,
+        context.home,
+        context.environment,
+        rehearsal=selection.dry_run,
+        chosen_model=arguments.model or "",
+    )
+    with assembly.store:
+        with _progress(enabled=not arguments.json) as on_progress:
+            done = one_pass(assembly, selection, on_progress, backfill=arguments.backfill)
+        if arguments.estimate or arguments.show_prompt:
+            return model_options.tell_questions(arguments, desk_of(assembly), done.to_ask)
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(done.manifest), indent=2).decode())
         return 0
@@ -89,7 +98,7 @@ def _selection(arguments: Namespace) -> Selection:
         project=resolve(str(Path(arguments.project).absolute()), "").key if arguments.project else "",
         paths=paths,
         again=arguments.again,
-        dry_run=arguments.dry_run,
+        dry_run=arguments.dry_run or arguments.estimate or arguments.show_prompt,
     )
 
 
@@ -146,6 +155,7 @@ def _tell(done: Pass, selection: Selection) -> None:
         print(f"skipped: {skipped}")
     for path, message in list(done.failed.items())[:_SHOWN]:
         print(f"failed: {printable(path)}: {message}")
+    model_options.tell_asked(done.asked)
     if done.sessions_left:
         print(f"{done.sessions_left} more settled sessions are left: `selfdistill run --limit 0` takes all")
     _tell_lessons(made)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CERTAINTY: Final = 0.97  # no rule of ours is surer than this
 STEP: Final = 0.45  # what each further session takes away of the remaining doubt
 CONFIRMED_DOUBT: Final = 0.15  # what a person's approval leaves of it
+DISPUTED: Final = "disputed"  # tag of a finding that speaks against the lesson whose merge key it has
+DISPUTE: Final = 0.5  # what each session that disputes a lesson leaves of its confidence
 MOST_CAUSES: Final = 32
 MOST_POINTS: Final = 6
 
@@ -36,8 +38,10 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
     """The lesson that findings of one project and merge key support, or None without findings.
 
     The wording is the strongest finding's (ties: the smallest id), so the order of learning cannot change it.
+    Findings that dispute it make it less sure, and pending where no fewer sessions dispute than support it.
     Of a person's verdict only an approval counts, as confirmation; state and scope by verdict are the store's matter.
     """
+    findings, disputes = _parted(findings)
     if not findings:
         return None
     best = min(findings, key=lambda stored: (-stored.finding.strength, stored.id))
@@ -48,6 +52,7 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
     confirmed = verdict is not None and verdict.state is LessonState.ACTIVE
     listed = _listed(findings)
     causes = sorted({cause for stored in findings for cause in stored.finding.covers} | {one.cause for one in listed})
+    outweighed = independent_sessions(disputes) >= support and not confirmed
     return Lesson(
         id=lesson_id(best.project, told.merge_key),
         project=best.project,
@@ -56,10 +61,10 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
         trigger=told.trigger,
         action=_with_points(told.action, listed),
         rationale=told.rationale,
-        confidence=confidence(told.strength, support, confirmed=confirmed),
+        confidence=confidence(told.strength, support, confirmed=confirmed, disputed=independent_sessions(disputes)),
         scope=Scope.PROJECT,
-        tags=tuple(sorted({tag for stored in findings for tag in stored.finding.tags})),
-        state=LessonState.ACTIVE if support >= needs else LessonState.PENDING,
+        tags=tuple(sorted({tag for stored in (*findings, *disputes) for tag in stored.finding.tags})),
+        state=LessonState.ACTIVE if support >= needs and not outweighed else LessonState.PENDING,
         support=support,
         distiller=best.distiller,
         version=best.version,
@@ -72,17 +77,26 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
     )
 
 
-def confidence(strength: float, support: int, *, confirmed: bool = False) -> float:
+def confidence(strength: float, support: int, *, confirmed: bool = False, disputed: int = 0) -> float:
     """How sure `support` independent sessions make a lesson whose single sighting is `strength` sure (0..1).
 
     A noisy-OR (Pearl, "Probabilistic Reasoning in Intelligent Systems", 1988, section 4.3.2): each session is a cause
     that can make the lesson true by itself, so the doubts multiply: `1 - (1 - strength) * (1 - STEP) ** (support - 1)`.
     `strength` holds what was verified in the session: a repair whose cure was seen to work starts at 0.7, a rule that a
-    person stated once at 0.5. A person's approval leaves CONFIRMED_DOUBT of the doubt. Recency is not in it, because
+    person stated once at 0.5. A person's approval leaves CONFIRMED_DOUBT of the doubt; each of `disputed`
+    sessions that speak against it halves what is left of the confidence (DISPUTE). Recency is not in it, because
     what is stored must not depend on the clock: recall/ranking.py lets old lessons fade when it ranks them.
     """
     doubt = (1 - strength) * (1 - STEP) ** max(0, support - 1)
-    return round(min(CERTAINTY, 1 - doubt * (CONFIRMED_DOUBT if confirmed else 1)), 3)
+    return round(min(CERTAINTY, 1 - doubt * (CONFIRMED_DOUBT if confirmed else 1)) * DISPUTE**disputed, 3)
+
+
+def _parted(findings: Sequence[StoredFinding]) -> tuple[list[StoredFinding], list[StoredFinding]]:
+    """The findings that support a lesson, and those that dispute it."""
+    disputes = [stored for stored in findings if DISPUTED in stored.finding.tags]
+    return [stored for stored in findings if DISPUTED not in stored.finding.tags] if disputes else list(
+        findings
+    ), disputes
 
 
 class _Listed(Struct, frozen=True):

@@ -13,6 +13,7 @@ from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
 from selfdistill.privacy.redaction import Redactor
+from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey, watched_sources
@@ -23,6 +24,7 @@ from selfdistill.store import Store
 class Assembly(Struct, frozen=True):
     """Everything that works on one store, with one clock (seconds since the epoch).
 
+    `environment` and `chosen_model` (`--model`) decide whether a model may be asked.
     `complaint` is what a person must know of how it came about: a new configuration that could not be used.
     """
 
@@ -34,7 +36,14 @@ class Assembly(Struct, frozen=True):
     pipeline: Pipeline
     survey: Survey
     clock: Callable[[], float]
+    environment: Mapping[str, str]
+    chosen_model: str = ""
     complaint: SelfdistillError | None = None
+
+    @property
+    def model(self) -> ModelAccess:
+        """Whether and which model may be asked, as of now: a key file may come and go."""
+        return model_access(self.config.llm, self.environment, self.chosen_model)
 
 
 def assemble(
@@ -46,6 +55,7 @@ def assemble(
     rehearsal: bool = False,
     stopped: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.time,
+    chosen_model: str = "",
     complaint: SelfdistillError | None = None,
 ) -> Assembly:
     """Open the store and connect the parts; `rehearsal` works on a copy in memory, so nothing is written anywhere.
@@ -61,4 +71,6 @@ def assemble(
     distiller = HeuristicDistiller(redact)
     pipeline = Pipeline(store, distiller, {source.name: source for source in SOURCES}, config, stopped)
     survey = Survey(store, watched_sources(SOURCES, config, home, environment), clock, distiller.name)
-    return Assembly(config, places, redact, store, distiller, pipeline, survey, clock, complaint)
+    return Assembly(
+        config, places, redact, store, distiller, pipeline, survey, clock, environment, chosen_model, complaint
+    )

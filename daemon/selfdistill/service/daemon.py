@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import AlreadyRunning, InternalError, SelfdistillError
+from selfdistill.service.asker import AskerThread
 from selfdistill.service.status import State
 from selfdistill.service.worker import Worker
 
@@ -60,14 +61,20 @@ class Daemon:
         assembly = self._assemble(lambda: bool(born) and born[0].stopping)
         worker = Worker(assembly, self._log, announce=self._notifier.status)
         born.append(worker)
+        asker = AskerThread(assembly, self._log, worker.tell_soon)
+        worker.on_distilled = asker.nudge
         thread = threading.Thread(target=self._body, args=(worker,), name="worker", daemon=True)
         self._failure = None
         thread.start()
+        asker.start()
         code = self._supervise(worker, thread)
         if code is not None:
             self._notifier.stopping()
+        asker.stop()
         worker.stop()
+        end = time.monotonic() + STOP_SECONDS
         thread.join(STOP_SECONDS)  # an open transaction is rolled back by SQLite
+        asker.join(max(0.0, end - time.monotonic()))
         if thread.is_alive():
             # It may still hold the store, and two workers must never be; `status` sees that the process is gone.
             self._log.error("worker_does_not_end", waited_seconds=STOP_SECONDS)

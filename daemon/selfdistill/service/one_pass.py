@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -22,14 +23,13 @@ from selfdistill.model import Skip
 from selfdistill.service import reporting
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.lifecycle import try_lock
+from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, mode_of, usage_of
 from selfdistill.service.pipeline import BYTES_PER_MIB
-from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, newest_sessions
+from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, new_run_id, newest_sessions
 from selfdistill.service.status import State, write
 from selfdistill.service.surveying import watched_sources
 from selfdistill.sources import SOURCES, for_path
-
-if TYPE_CHECKING:
-    from selfdistill.store import PendingLog
+from selfdistill.store import PendingLog
 
 _HEAD: Final = 64 * 1024
 SAMPLE: Final = Path(__file__).parent.parent / "sample"
@@ -42,7 +42,14 @@ class Pass(Struct, frozen=True):
     sessions_left: int  # settled, but beyond the limit
     bytes_read: int
     failed: dict[str, str]
+    to_ask: list[PendingLog]  # what the model is, or would be, asked about
+    asked: Asked | None  # what came of it; None if no model may be asked, or this is a dry run
     logs_known: int
+
+
+def desk_of(assembly: Assembly) -> Desk:
+    """What asking works with, in this thread and on this store."""
+    return Desk(assembly.store, assembly.config, assembly.redact, assembly.model, threading.Event(), assembly.clock)
 
 
 def _check_space(assembly: Assembly) -> None:
@@ -64,9 +71,18 @@ class Chosen(Struct):
     refused: dict[str, str] = field(default_factory=dict)  # path -> why it cannot be read
 
 
-def one_pass(assembly: Assembly, selection: Selection, on_progress: Callable[[Progress], None] | None = None) -> Pass:
-    """Survey, choose, distill, and keep the manifest (unless it is a dry run)."""
-    started = assembly.clock()
+def one_pass(
+    assembly: Assembly,
+    selection: Selection,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    backfill: bool = False,
+) -> Pass:
+    """Survey, choose, distill, ask the model if there is one, and keep the manifest; a dry run asks and keeps nothing.
+
+    `backfill` hands the model's part over as a batch instead of waiting for it.
+    """
+    started, run_id = assembly.clock(), new_run_id()
     store = assembly.store
     if not selection.dry_run:
         _check_space(assembly)
@@ -77,8 +93,21 @@ def one_pass(assembly: Assembly, selection: Selection, on_progress: Callable[[Pr
     run.process(chosen.logs, selection, on_progress)
     run.report.skipped |= _standing_skips(assembly)  # the greater figure: this run's own refusals stand there too
     left = chosen.left or newest_sessions(run.not_looked_at, 0)[1]
+    to_ask = logs_to_ask(store, assembly.config, selection, run.distilled, assembly.clock())
+    asked, mode = None, "heuristic"
+    if not selection.dry_run and assembly.model.access.usable:
+        asked = ask_model(desk_of(assembly), to_ask, run_id, backfill=backfill)
+        mode = mode_of(run.report.sessions, asked.tally.sessions)
+        run.report.learn(asked.tally.created, asked.tally.merged)
+        run.report.sessions |= asked.tally.sessions
     made = manifest(
-        run.report, started=started, completed=assembly.clock(), dry_run=selection.dry_run, mode="heuristic"
+        run.report,
+        started=started,
+        completed=assembly.clock(),
+        dry_run=selection.dry_run,
+        mode=mode,
+        run_id=run_id,
+        usage=usage_of(store, run_id),
     )
     if not selection.dry_run:
         store.add_run(made)
@@ -88,6 +117,8 @@ def one_pass(assembly: Assembly, selection: Selection, on_progress: Callable[[Pr
         sessions_left=left,
         bytes_read=run.report.bytes_read,
         failed=run.report.failed,
+        to_ask=to_ask,
+        asked=asked,
         logs_known=sum(source.logs for source in store.census().values()),
     )
 

@@ -18,6 +18,7 @@ from selfdistill.ingest.reading import Lines, OpenLog, open_log
 from selfdistill.model import Cursor, Event, Finding, Mishap, Proof, Session, Skip, Turn
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
+from selfdistill.service.exclusion import is_excluded
 from selfdistill.store import Commit, PendingLog, ProjectRef, Store
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ class Pipeline:
                     f"{log.path} was rewritten while it was read.", "It is read again soon.", reason=Skip.UNSETTLED
                 )
             state = without_secrets(parser.state(), self._redact)
-            after = Cursor(proof, start.generation, self._distiller.version, state, distillate.carry)
+            skip = self._skip(parser, distillate, piece.cwds)
+            carry = self._blank if skip is Skip.EXCLUDED else distillate.carry
+            after = Cursor(proof, start.generation, self._distiller.version, state, carry)
             records = parser.records
             records.undecodable += lines.oversized_count
-            skip = self._skip(parser, distillate)
             work = Commit(
                 log_id=log.id,
                 distiller=self._distiller.name,
@@ -107,7 +109,7 @@ class Pipeline:
                 mishaps=() if skip else tuple(self._misfortunes(parser, distillate)),
                 restart=again,
                 complete=piece.ended and (at_rest or not lines.rest_length),
-                outcome=distillate.outcome,
+                outcome=None if skip is Skip.EXCLUDED else distillate.outcome,
                 skip=skip,
             )
             return Reading(
@@ -157,10 +159,12 @@ class Pipeline:
             known = self._projects[cwd, repository_url] = ProjectRef(stored[0], remote)
         return known
 
-    def _skip(self, parser: Parser, distillate: Distillate) -> Skip | None:
-        """Why nothing of a log is learned, if so: another program's doing, or no conversation in it so far."""
+    def _skip(self, parser: Parser, distillate: Distillate, cwds: set[str]) -> Skip | None:
+        """Why nothing of a log is learned, if so: another program's doing, a project to leave alone, no words."""
         if parser.session.ignored:
             return Skip.MACHINE_RUN
+        if is_excluded({parser.session.cwd, *cwds}, self._config.privacy.exclude):
+            return Skip.EXCLUDED
         blank = not distillate.events and distillate.carry == self._blank
         return Skip.NO_CONVERSATION if blank else None
 
@@ -225,6 +229,7 @@ class Piece:
         self._places = places
         self._stopped = stopped
         self._at_rest = at_rest
+        self.cwds: set[str] = set()  # where the session worked in this piece
         self.ended = False  # all whole lines that the log held were read
 
     def events(self) -> Iterator[Event]:
@@ -246,6 +251,7 @@ class Piece:
 
     def _clean(self, event: Event) -> Event:
         """An event, its working directory without secrets: what a distiller keeps is stored."""
+        self.cwds.add(event.cwd)
         clean = self._places[event.cwd]
         return event if clean == event.cwd else msgspec.structs.replace(event, cwd=clean)
 

@@ -14,8 +14,9 @@ from msgspec import Struct
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.roots import Root, RootHealth
 from selfdistill.model import Skip
+from selfdistill.service.model_access import model_status
 from selfdistill.service.processes import identity
-from selfdistill.service.status import Problem, Quarantined, Source, State, Status, Watcher, moment
+from selfdistill.service.status import Model, Problem, Quarantined, Source, State, Status, Watcher, moment
 from selfdistill.service.status import Root as RootStatus
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Figures(Struct, frozen=True):
     quarantined: list[PendingLog]
     outdated: int
     standing: Standing
+    model: Model
     taken_at: float
     cost_seconds: float
 
@@ -49,8 +51,9 @@ def figures(assembly: Assembly) -> Figures:
     quarantined = [log for log in store.present() if log.skip is Skip.QUARANTINED] if _any_quarantined(sources) else []
     outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
     standing = store.standing()
+    model = model_status(store, assembly.model, assembly.clock())
     now = time.monotonic()
-    return Figures(sources, quarantined, outdated, standing, now, now - begun)
+    return Figures(sources, quarantined, outdated, standing, model, now, now - begun)
 
 
 def snapshot(
@@ -86,6 +89,8 @@ def snapshot(
         due=due,
         backlog=settling + due,
         next_wake_at=moment(next_wake_at),
+        analysis_mode="heuristic" if known.model.state == "off" else "mixed",
+        model=known.model,
         quarantined_sessions=len(known.quarantined),
         quarantined=[
             Quarantined(log.session or log.session_hint, _QUARANTINE, moment(log.not_before))

@@ -80,6 +80,13 @@ class Report(Struct):
         """Nothing done yet."""
         return cls(set(), Counter(), {}, {}, {}, [])
 
+    def learn(self, created: Mapping[str, Lesson], merged: Mapping[str, Lesson]) -> None:
+        """Take in what a commit did to the lessons."""
+        self.created.update(created)
+        for lesson_id, lesson in merged.items():
+            target = self.created if lesson_id in self.created else self.merged
+            target[lesson_id] = lesson
+
 
 class Run:
     """One pass over logs. Commits in batches; a log that another process took meanwhile is dropped."""
@@ -97,6 +104,7 @@ class Run:
         self._taken: set[tuple[str, str]] = set()
         self.not_looked_at: Sequence[PendingLog] = ()  # the limit was reached before them
         self.report = Report.empty()
+        self.distilled: list[int] = []  # logs that were committed
         self.unsettled: dict[int, Turn] = {}  # log -> how its turn stands
         self.not_before: dict[int, float] = {}  # log -> seconds until another try makes sense
         self.unfinished: set[int] = set()  # logs whose last line was not whole yet, nor at rest
@@ -203,11 +211,12 @@ class Run:
         for reading, was_written in zip(batch, written, strict=True):
             if was_written:  # else another process was first
                 self._count(reading)
-        for lesson in changed.created:
-            self.report.created[lesson.id] = lesson
-        for lesson in changed.merged:
-            target = self.report.created if lesson.id in self.report.created else self.report.merged
-            target[lesson.id] = lesson
+                self.distilled.append(reading.log.id)
+                if reading.turn is Turn.ENDED:  # nobody needs to wait for quiet before asking the model
+                    self._store.note_turn(reading.log.id, Turn.ENDED)
+        self.report.learn(
+            {lesson.id: lesson for lesson in changed.created}, {lesson.id: lesson for lesson in changed.merged}
+        )
 
     def _count(self, reading: Reading) -> None:
         """Take what was written into the report."""
@@ -246,14 +255,19 @@ class Run:
 
     def _fail(self, log: PendingLog, error: Exception) -> None:
         """A log that breaks us: tried again a few times, then quarantined with its reason."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
+        what = what_broke(error)
         self.report.failed[str(log.path)] = what
         attempts = self._store.fail(log.id, self._pipeline.distiller, what, self._clock() + RETRY_SECONDS)
         self.not_before[log.id] = RETRY_SECONDS
         if attempts >= MAX_ATTEMPTS:
             self.not_before[log.id] = QUARANTINE_SECONDS
             self._store.skip(log.id, Skip.QUARANTINED, what)
+
+
+def what_broke(error: Exception) -> str:
+    """Which error came from where, without its words: they may hold what a log says."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
 
 
 def due_logs(logs: Iterable[PendingLog], settling: Settling, now: float) -> tuple[list[PendingLog], list[PendingLog]]:
@@ -284,11 +298,25 @@ def _session_of(log: PendingLog) -> tuple[str, str]:
     return log.source, log.session or log.session_hint or str(log.path)
 
 
-def manifest(report: Report, *, started: float, completed: float, dry_run: bool, mode: str) -> Manifest:
+def new_run_id() -> str:
+    """A name for a run that no other has."""
+    return f"run-{uuid.uuid4().hex[:12]}"
+
+
+def manifest(
+    report: Report,
+    *,
+    started: float,
+    completed: float,
+    dry_run: bool,
+    mode: str,
+    run_id: str = "",
+    usage: Usage = Usage(),  # noqa: B008 - frozen
+) -> Manifest:
     """The record of a run."""
     lessons = sorted(report.created.values(), key=lambda lesson: (-lesson.confidence, lesson.id))
     return Manifest(
-        id=f"run-{uuid.uuid4().hex[:12]}",
+        id=run_id or new_run_id(),
         started_at=iso(started),
         completed_at=iso(completed),
         dry_run=dry_run,
@@ -300,7 +328,7 @@ def manifest(report: Report, *, started: float, completed: float, dry_run: bool,
         lessons_merged=len(report.merged),
         log_paths=tuple(dict.fromkeys(report.paths)),  # a huge log is read in several pieces
         lessons=tuple(ManifestLesson(one.signal, one.trigger, one.action, one.confidence) for one in lessons),
-        usage=Usage(),
+        usage=usage,
     )
 
 

@@ -78,7 +78,7 @@ class Watcher(Struct):
 
 
 class Model(Struct):
-    """The LLM distiller: `state` is "off", "ready", "waiting" or "blocked". Money is US dollars, days are UTC."""
+    """The LLM distiller: `state` is "off", "ready", "waiting", "blocked" or "over_cap". US dollars, days in UTC."""
 
     state: str = "off"
     reason: str = ""

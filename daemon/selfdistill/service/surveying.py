@@ -194,7 +194,7 @@ class Survey:
         if isinstance(seen, Skip):
             self._note_problem(path, seen, known)
             return []
-        if known is not None and known.stat == seen and known.skip not in _CLOSED and not known.gone_scans:
+        if known is not None and known.stat == seen and not known.gone_scans and _is_settled(known):
             return []
         owner = self.owner(path)
         if owner is None:
@@ -287,6 +287,12 @@ class Survey:
                     self._store.missing(log.id)
                     self._store.missing(log.id)  # both scans agree; the catalogue counts them one by one
                 self.hot.pop(path, None)
+
+
+def _is_settled(known: KnownLog) -> bool:
+    """Whether an unchanged log needs no other look: also one that was read, and excluded for its project."""
+    read = known.skip is Skip.EXCLUDED and known.distilled_size >= known.stat.size > 0
+    return read or known.skip not in _CLOSED
 
 
 def _same_bytes(one: Stat, other: Stat) -> bool:

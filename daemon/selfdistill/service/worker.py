@@ -69,6 +69,13 @@ class Worker:
         self._paused_until = 0.0
         self._last_wall_minus_monotonic = wall() - time.monotonic()
         self.last_tick = time.monotonic()
+        self.on_distilled: Callable[[], None] = lambda: None  # called when something was
+
+    def tell_soon(self) -> None:
+        """Another thread has changed what the status file says: write it anew."""
+        self._teller.at_once()
+        with self._wake:
+            self._wake.notify_all()
 
     @property
     def stopping(self) -> bool:
@@ -256,6 +263,7 @@ class Worker:
             self._assembly.store.add_run(made)
             self._log.info("distilled", sessions=made.sessions_processed, lessons=made.lessons_generated)
         self._teller.note_successes(run.report.paths)
+        self.on_distilled()
 
     def _working(self, _progress: Progress | None = None) -> None:
         """Between two logs: the worker is alive, and the status file tells how far it has come."""

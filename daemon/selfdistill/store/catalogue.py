@@ -55,12 +55,31 @@ _KNOWN_AT: Final = _KNOWN + "WHERE directory = ? AND name = ?"
 _BY_INODE: Final = _KNOWN + "WHERE source = ? AND ino = ? AND dev = ? LIMIT 16"
 _BY_HINT: Final = _KNOWN + "WHERE source = ? AND session_hint = ? LIMIT 16"
 
+# What a model could not do (distiller "llm") holds up nobody else.
 _WAITING: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
         changed_at, pending_since, distilled_size, turn, skip, not_before, coalesce(attempts, 0)
     FROM logs
-    LEFT JOIN (SELECT log_id, max(not_before) AS not_before, max(attempts) AS attempts FROM failures GROUP BY log_id)
-        ON log_id = logs.id
+    LEFT JOIN (
+        SELECT log_id, max(not_before) AS not_before, max(attempts) AS attempts FROM failures
+        WHERE distiller <> 'llm' GROUP BY log_id
+    ) ON log_id = logs.id
+"""
+# A log that the first distiller has read further than the second: settled, not set aside, not already in a batch. That
+# the first one's newer cursor stands before the second's means that the log was rewritten.
+_OWED: Final = """
+    SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
+        changed_at, pending_since, distilled_size, turn, skip, failures.not_before, coalesce(attempts, 0)
+    FROM logs JOIN cursors AS first ON first.log_id = logs.id AND first.distiller = :first
+    LEFT JOIN cursors AS second ON second.log_id = logs.id AND second.distiller = :second
+    LEFT JOIN failures ON failures.log_id = logs.id AND failures.distiller = :second
+    WHERE gone_at IS NULL AND skip IS NULL AND NOT machine_run AND first.offset > 0
+        AND (
+            second.offset IS NULL OR second.offset < first.offset
+            OR (second.offset > first.offset AND second.updated_at < first.updated_at)
+        )
+        AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.log_id = logs.id AND state = 'sent')
+    ORDER BY mtime_ns DESC, logs.id
 """
 _PENDING: Final = _WAITING + "WHERE pending_since IS NOT NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
 _PRESENT: Final = _WAITING + "WHERE gone_at IS NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
@@ -167,6 +186,13 @@ class Catalogue(Part):
     def present(self, limit: int = -1) -> list[PendingLog]:
         """Every log that is not gone, whether it has work to do or not, newest modification first."""
         return [_pending(row) for row in self._database.rows(_PRESENT, (limit,))]
+
+    def owed(self, first: str, second: str) -> list[PendingLog]:
+        """The logs of people's sessions that distiller `first` has read further than `second`, newest first.
+
+        `not_before` and `attempts` are the failures of `second`. Logs that wait for a batch are not among them.
+        """
+        return [_pending(row) for row in self._database.rows(_OWED, {"first": first, "second": second})]
 
     def note_turn(self, log_id: int, turn: Turn | None) -> None:
         """Remember where the conversation stands after the log's last record."""

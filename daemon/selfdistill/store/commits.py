@@ -53,7 +53,7 @@ class Commit(Struct, frozen=True):
     opened. `findings` come with their project and whether they are provisional (their episode is still open).
     `restart`: drop all earlier sightings of this log and distiller first (a new generation, `run --again`).
     `complete`: all that the log held at `stat` has been read, so that it waits no longer, unless it was seen to change
-    meanwhile.
+    meanwhile. `second`: another distiller has told the catalogue of this log, so only findings and cursor are written.
     """
 
     log_id: int
@@ -70,6 +70,7 @@ class Commit(Struct, frozen=True):
     complete: bool = True
     outcome: Outcome | None = None
     skip: Skip | None = None
+    second: bool = False
 
 
 class _Log(Struct, frozen=True):
@@ -141,7 +142,8 @@ class Commits(Deriving):
             for finding_id in dropped:
                 tidy(self._database, finding_id)
             save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
-            self._database.run(_FACTS, _facts(work, log))
+            if not work.second:
+                self._database.run(_FACTS, _facts(work, log))
         touched.keys.update((item.project, item.finding.merge_key) for item in seen)
         touched.keys.update(dropped.values())
         touched.doubtful |= raised | {merge_key for _, merge_key in dropped.values()}

@@ -126,6 +126,13 @@ class Lessons(Part):
         )
         return [lesson_of(row) for row in rows]
 
+    def is_judged(self, lesson: Lesson) -> bool:
+        """Whether a person has decided anything about this lesson."""
+        row = self._database.row(
+            "SELECT 1 FROM verdicts WHERE merge_key = ? AND project = ? LIMIT 1", (lesson.merge_key, lesson.project)
+        )
+        return row is not None
+
     def evidence(self, lesson_id: str) -> list[StoredFinding]:
         """What a lesson rests on; empty for a tombstone whose findings are gone."""
         row = self._database.row("SELECT project, merge_key FROM lessons WHERE id = ?", (lesson_id,))

@@ -256,7 +256,60 @@ def recurrence(database: Database) -> None:
         database.run(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence)
+_SPENDING: Final = (
+    # One row for each call to a model, by its request key; its answer is kept until it is applied. While it is in a
+    # batch, `question` is what the answer will be judged by, and no other call is made about the log.
+    """
+    CREATE TABLE calls(
+        number INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        session TEXT NOT NULL,
+        project TEXT NOT NULL,
+        model TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 1,
+        batch TEXT NOT NULL DEFAULT '',
+        reserved_at REAL NOT NULL,
+        error TEXT NOT NULL DEFAULT '',
+        answer BLOB,
+        log_id INTEGER NOT NULL DEFAULT 0,
+        question BLOB
+    ) STRICT
+    """,
+    "CREATE INDEX calls_by_session ON calls(session)",
+    "CREATE INDEX calls_open ON calls(state) WHERE state IN ('sent', 'settled')",
+    # One row for each attempt, for a call that failed may have been billed. Money in billionths of a dollar.
+    """
+    CREATE TABLE charges(
+        number INTEGER PRIMARY KEY,
+        key TEXT NOT NULL REFERENCES calls(key),
+        day TEXT NOT NULL,
+        run TEXT NOT NULL,
+        settled INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+        cache_read_tokens INTEGER NOT NULL DEFAULT 0,
+        reserved INTEGER NOT NULL,
+        cost INTEGER,
+        unpriced INTEGER NOT NULL,
+        at REAL NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX charges_by_key ON charges(key)",
+    "CREATE INDEX charges_by_day ON charges(day)",
+    "CREATE INDEX charges_by_run ON charges(run)",
+    "CREATE TABLE memos(name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID",
+)
+
+
+def spending(database: Database) -> None:
+    """Calls to a model, what they cost, and small states that are kept."""
+    for statement in _SPENDING:
+        database.run(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

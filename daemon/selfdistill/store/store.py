@@ -17,6 +17,7 @@ from selfdistill.store.rehearsal import open_rehearsal
 from selfdistill.store.runs import Runs
 from selfdistill.store.search import Search
 from selfdistill.store.snapshot import Snapshot, open_snapshot
+from selfdistill.store.spending import Spending
 from selfdistill.store.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from selfdistill.store.lessons import Derive, Verdict
 
 
-class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, Search, Runs):
+class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, Search, Runs, Spending):
     """One open store. Any thread may use it, one at a time; other processes may write beside it.
 
     Every method raises `errors.StoreError`s: StoreFull and StoreBusy are temporary and leave nothing behind.

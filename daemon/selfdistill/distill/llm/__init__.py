@@ -1,0 +1,1 @@
+"""The LLM distiller: what the model sees, what may come back, and what it costs."""

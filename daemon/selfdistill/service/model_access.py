@@ -1,0 +1,108 @@
+"""Whether a model may be asked, which one, for how much; and how that stands, for `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from selfdistill.distill.llm.credentials import Access, find_access
+from selfdistill.distill.llm.patience import Patience, Readiness, readiness, seconds_to_wait
+from selfdistill.distill.llm.prices import DEFAULT_MODEL, price_of
+from selfdistill.model import Turn
+from selfdistill.service.questions import DISTILLER
+from selfdistill.service.status import Model, moment
+
+if TYPE_CHECKING:
+    from selfdistill.config import Llm
+    from selfdistill.store import PendingLog, Store
+
+HEURISTIC: Final = "heuristic"
+_PATIENCE: Final = "patience"
+_DUST: Final = Decimal("0.0005")  # US dollars: with less room left no call fits, and the day's money counts as spent
+
+
+class ModelAccess(Struct, frozen=True):
+    """The model to be asked, with what, and how much it may cost in a day (US dollars)."""
+
+    name: str
+    access: Access
+    daily_cap: Decimal
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with key, address and model."""
+        return self.access.fingerprint(self.name)
+
+
+def model_access(settings: Llm, environment: Mapping[str, str], chosen: str = "") -> ModelAccess:
+    """What configuration, environment and `--model` (`chosen`, "" if it was not given) allow now."""
+    access = find_access(
+        mode=settings.mode,
+        model_chosen=bool(chosen),
+        api_key_file=settings.api_key_file,
+        base_url=settings.base_url,
+        environment=environment,
+    )
+    return ModelAccess(chosen or settings.model or DEFAULT_MODEL, access, Decimal(str(settings.daily_usd)))
+
+
+def load_patience(store: Store) -> Patience:
+    """What is known of the service's health."""
+    body = store.memo(_PATIENCE)
+    return msgspec.json.decode(body, type=Patience) if body else Patience()
+
+
+def keep_patience(store: Store, patience: Patience) -> None:
+    """Remember it, over restarts too."""
+    store.keep_memo(_PATIENCE, msgspec.json.encode(patience))
+
+
+def owed_logs(store: Store, settings: Llm, now: float) -> tuple[list[PendingLog], float | None]:
+    """The logs that the model is owed and whose time has come, newest first; and when the next one's will come.
+
+    Quiet for `settle_minutes`, or the session says that it has ended. `now` and the answer are seconds since the epoch.
+    """
+    due: list[PendingLog] = []
+    later: list[float] = []
+    for log in store.owed(HEURISTIC, DISTILLER):
+        quiet_at = min(log.changed_at, now) + settings.settle_minutes * 60
+        when = max(0.0 if log.turn is Turn.ENDED else quiet_at, log.not_before or 0.0)
+        if when <= now:
+            due.append(log)
+        else:
+            later.append(when)
+    return due, min(later, default=None)
+
+
+def model_status(store: Store, model: ModelAccess, now: float) -> Model:
+    """How the model stands, in the words of `status`."""
+    shown = Model(name=model.name, daily_cap_usd=float(model.daily_cap))
+    spent = store.spent_today(now)
+    shown.spent_today_usd = float(spent.cost_usd)
+    if not model.access.usable:
+        shown.name = ""
+        shown.reason = model.access.reason
+        return shown
+    shown.owed_sessions = len({log.session or log.session_hint for log in store.owed(HEURISTIC, DISTILLER)})
+    patience = load_patience(store)
+    ready = readiness(patience, now, model.fingerprint)
+    if ready is Readiness.BLOCKED:
+        shown.state, shown.reason = "blocked", patience.blocked_by
+    elif ready is Readiness.WAITING:
+        until = moment(now + seconds_to_wait(patience, now))
+        shown.state, shown.reason = "waiting", f"{patience.last_error} Next try at {until:%H:%M} UTC."
+    elif spent.cost_usd + _DUST >= model.daily_cap and price_of(model.name):
+        shown.state, shown.reason = "over_cap", "The day's money is spent; more tomorrow (UTC), or raise `daily_usd`."
+    else:
+        shown.state, shown.reason = "ready", " ".join((_told(model), *model.access.warnings))
+    return shown
+
+
+def _told(model: ModelAccess) -> str:
+    """What a person should know while all is well."""
+    known = "" if price_of(model.name) else ", price unknown: only tokens are counted and the cap cannot hold"
+    return f"{model.access.reason}{known}"
