@@ -23,6 +23,7 @@ from selfdistill.distill.llm.asking import (
     Stopped,
     TooLarge,
     TryLater,
+    Unknown,
     Usage,
 )
 from selfdistill.distill.llm.client import API_VERSION, Asker, Limits
@@ -95,7 +96,7 @@ def test_request_is_what_was_asked_for(server: MessagesServer, desk: Desk) -> No
     [
         (Misbehaviour.UNAUTHORISED, Blocked, False, "key is not valid"),
         (Misbehaviour.FORBIDDEN, Blocked, False, "may not do this"),
-        (Misbehaviour.UNKNOWN, Blocked, False, "no such model or address"),
+        (Misbehaviour.UNKNOWN, Unknown, False, "no such model or address"),
         (Misbehaviour.POOR, Blocked, False, "cannot pay"),
         (Misbehaviour.REDIRECT, Blocked, False, "307"),
         (Misbehaviour.BAD, BadRequest, False, "refuses this request"),
