@@ -18,13 +18,21 @@ PACKAGE = Path(__file__).parents[1] / "daemon" / "selfdistill"
 LONGEST_MODULE_LINES = 400
 
 FLOORS = {
-    **dict.fromkeys(("model", "manifest", "errors", "config"), 0),
+    **dict.fromkeys(("model", "manifest", "layouts", "errors", "config"), 0),
     **dict.fromkeys(("logs", "projects", "ingest", "sources", "signals", "store", "privacy"), 1),
     **dict.fromkeys(("distill", "recall"), 2),
     "service": 3,
     "cli": 4,
 }
-FLAT_ROOMS = ("model", "manifest", "errors", "config", "logs", "projects")  # a module each, right in the package
+FLAT_ROOMS = (
+    "model",
+    "manifest",
+    "layouts",
+    "errors",
+    "config",
+    "logs",
+    "projects",
+)  # a module each, right in the package
 DATA_ROOMS = ("sample",)  # files that are shipped, not imported
 
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"}
@@ -40,6 +48,7 @@ CONFINED = {
 
 PURE = (
     "model.py",
+    "layouts.py",
     "errors.py",
     "config.py",
     "ingest/framing.py",

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from selfdistill.errors import InternalError
+from selfdistill.layouts import Layout
 from selfdistill.model import Author, Event, EventKind, Records, Session, Span, ToolKind, Turn
 from selfdistill.sources.decoding import coerce, read_tolerantly
 
@@ -48,12 +49,36 @@ class Parser(Protocol):
         """Return what `Source.open` needs to go on exactly here: at most 64 KiB."""
 
 
+class Facts(NamedTuple):
+    """What people want to know of a source: a row of the README's table. Plain words, no Markdown but `code`."""
+
+    agent: str  # as its makers write it, with the variants that write the same logs
+    versions: str  # that were seen in real logs, or else where the format is known from
+    where: str  # the default places, as a user would write them
+    read: str  # what becomes events
+    left_out: str  # what the agent keeps and we do not read, or cannot tell
+
+
 class Source(Protocol):
     """One agent: where its logs are, which files they are, and how they are read."""
 
     @property
     def name(self) -> str:
         """The name in configuration, store and status."""
+
+    @property
+    def facts(self) -> Facts:
+        """What the README says of it."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The agent's environment variables that move its logs: a service does not see the shell's."""
+
+    def claims(self, path: PurePath, head: bytes) -> bool:
+        """Tell whether a file that a person names is certainly this agent's: by its place, or by its first bytes.
+
+        `head` are the first 64 KiB at most, of which the last line may be cut. Never raises.
+        """
 
     def roots(self, home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
         """Return the directories where this agent keeps logs for that user, whether they exist or not."""
@@ -66,6 +91,9 @@ class Source(Protocol):
 
     def open(self, path: PurePath, state: bytes | None) -> Parser:
         """Return a parser for the log, new or with the state of an earlier one."""
+
+    def layout(self, path: PurePath) -> Layout | None:
+        """Return how a file that is owned lies on disk; None for lines that are only ever added."""
 
 
 class Tool(NamedTuple):

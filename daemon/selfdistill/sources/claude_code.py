@@ -7,29 +7,47 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from selfdistill.model import Author, Event, EventKind, Session, Span
-from selfdistill.sources.base import QUEUED, remembered
+from selfdistill.sources.base import QUEUED, Facts, remembered
 from selfdistill.sources.claude_authors import queued_by_program, slash_command, written_by_program
 from selfdistill.sources.claude_messages import ClaudeMemory, MessageParser, record_uid
 from selfdistill.sources.claude_queue import Waiting
 from selfdistill.sources.claude_records import STATE_RECORDS, SYSTEM_STATE, SYSTEM_TOLD, Record
 from selfdistill.sources.claude_results import result_text
-from selfdistill.sources.decoding import bounded_id, fact
+from selfdistill.sources.decoding import bounded_id, fact, glances
 from selfdistill.sources.injections import is_own_place
 
 COMPACTION_WORKER: Final = "agent-acompact-"
 OTHER_LOGS: Final = frozenset({"conversation-log.jsonl", "journal.jsonl", "history.jsonl"})
 _HEADLESS: Final = ("sdk", "headless", "mcp", "claude-code-github-action")
 TURN_ENDS: Final = frozenset({"turn_duration", "stop_hook_summary"})
+_TOLD: Final = frozenset({"user", "assistant", "system", "attachment", "progress", "queue-operation"})
 _LIST: Final = re.compile(r"[,:]")
+
+
+class _Glance(Struct):
+    """What tells Claude Code's records from others'."""
+
+    type: str | None = None
+    uuid: str | None = None
+    sessionId: str | None = None  # noqa: N815 - the log's own name
 
 
 class ClaudeCode:
     """Logs of Claude Code, in the terminal, in editors and in Claude Desktop's Code tab."""
 
     name: Final = "claude_code"
+    variables: Final = ("CLAUDE_CONFIG_DIR",)
+    facts: Final = Facts(
+        agent="Claude Code (terminal, editors, Desktop's Code tab, SDK)",
+        versions="1.0.24 to 2.1.220",
+        where="`~/.claude/projects`, `~/.config/claude/projects`",
+        read="messages, tools with results, rejections, interrupts, queued prompts, compactions, sub-agents' logs",
+        left_out="thinking, images, `history.jsonl`, full outputs below `tool-results/`",
+    )
 
     def roots(self, home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
         """Return the project directories: those `CLAUDE_CONFIG_DIR` names (a list is accepted), else both defaults."""
@@ -49,6 +67,18 @@ class ClaudeCode:
         """Return the file's stem, or the parent session's id for a log below `<session>/subagents`."""
         parts = path.parts
         return parts[parts.index("subagents") - 1] if "subagents" in parts[1:] else path.stem
+
+    def claims(self, path: PurePath, head: bytes) -> bool:
+        """Tell by a project directory, or by a record that only Claude Code writes."""
+        parts = path.parts
+        placed = "projects" in parts and bool({".claude", "claude"} & set(parts)) and self.owns(path)
+        return placed or any(
+            glance.sessionId or (glance.uuid and glance.type in _TOLD) or glance.type in STATE_RECORDS
+            for glance in glances(head, _Glance)
+        )
+
+    def layout(self, _path: PurePath) -> None:
+        """Return None: lines, only ever added."""
 
     def open(self, path: PurePath, state: bytes | None) -> ClaudeParser:
         """Return a parser, new or with the state of an earlier one."""

@@ -8,11 +8,11 @@ from pathlib import Path, PurePath
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 from selfdistill.model import Author, Event, EventKind, Session, Span, Turn
-from selfdistill.sources.base import remembered
+from selfdistill.sources.base import Facts, remembered
 from selfdistill.sources.codex_items import ItemParser, joined
 from selfdistill.sources.codex_memory import CodexMemory
 from selfdistill.sources.codex_records import (
@@ -27,10 +27,11 @@ from selfdistill.sources.codex_records import (
     Meta,
     TurnItem,
 )
-from selfdistill.sources.decoding import bounded_id, fact, typed
+from selfdistill.sources.decoding import bounded_id, fact, glances, typed
 
 SUFFIXES: Final = (".jsonl", ".jsonl.zst")
 INTERRUPTS: Final = frozenset({"", "interrupted", "replaced"})
+_ENVELOPES: Final = frozenset({"session_meta", "response_item", "event_msg", "turn_context", "compacted"})
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _STAMP: Final = re.compile(r"rollout-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
 _item_decoder: Final = msgspec.json.Decoder(Item)
@@ -40,10 +41,27 @@ _context_decoder: Final = msgspec.json.Decoder(Context)
 _compacted_decoder: Final = msgspec.json.Decoder(Compacted)
 
 
+class _Glance(Struct):
+    """What tells Codex' records from others'."""
+
+    type: str | None = None
+    payload: Raw = field(default_factory=Raw)
+    instructions: Raw = field(default_factory=Raw)
+    record_type: str | None = None
+
+
 class Codex:
     """Rollouts of Codex."""
 
     name: Final = "codex"
+    variables: Final = ("CODEX_HOME",)
+    facts: Final = Facts(
+        agent="Codex (CLI, Desktop, VS Code)",
+        versions="0.34.0 to 0.146.0",
+        where="`~/.codex/sessions`, `~/.codex/archived_sessions`, also `.jsonl.zst`",
+        read="messages, tools with results and exit codes, code mode's inner commands, interrupts, compactions",
+        left_out="reasoning, images, guardian sessions, `history.jsonl`",
+    )
 
     def roots(self, home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
         """Return the directories of running and archived sessions, below `CODEX_HOME` if that is set."""
@@ -60,6 +78,16 @@ class Codex:
         stem = path.name.removesuffix(".zst").removesuffix(".jsonl")
         found = _UUID.search(stem)
         return found[0].lower() if found else _STAMP.sub("", stem, count=1)
+
+    def claims(self, path: PurePath, head: bytes) -> bool:
+        """Tell by the name of a rollout, or by a record that only Codex writes."""
+        return self.owns(path) or any(
+            (glance.type in _ENVELOPES and bytes(glance.payload)) or glance.record_type or bytes(glance.instructions)
+            for glance in glances(head, _Glance)
+        )
+
+    def layout(self, _path: PurePath) -> None:
+        """Return None: lines, only ever added."""
 
     def open(self, path: PurePath, state: bytes | None) -> CodexParser:
         """Return a parser, new or with the state of an earlier one."""

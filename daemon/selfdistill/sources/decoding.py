@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from sys import intern
@@ -81,6 +82,14 @@ def _clean(value: object) -> object:
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
     return value
+
+
+def glances(head: bytes, kind: type[S]) -> Iterator[S]:
+    """Return the first records of a log as far as `kind` names their fields; a cut last line is left out."""
+    for line in head.split(b"\n"):
+        for found in read_tolerantly(line)[0]:
+            if isinstance(found.value, dict):
+                yield coerce(found.value, kind)
 
 
 def coerce(value: object, kind: type[S]) -> S:

@@ -16,15 +16,16 @@ from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 from selfdistill.model import Author, Event, EventKind, Session, Span, ToolInput, ToolKind
-from selfdistill.sources.base import LogParser, Memory, Tool, bounded, remembered
+from selfdistill.sources.base import Facts, LogParser, Memory, Tool, bounded, remembered
 from selfdistill.sources.claude_code import ClaudeCode
-from selfdistill.sources.decoding import bounded_id, digest, fact, seconds, tool_name
+from selfdistill.sources.decoding import bounded_id, digest, fact, glances, seconds, tool_name
 from selfdistill.sources.injections import is_own_prompt, without_own, without_wrapped
 from selfdistill.sources.tool_inputs import kind_of, tool_input
 
 LOG_NAME: Final = "conversation-log.jsonl"
 REMEMBERED: Final = 1024  # messages of a cumulative log whose repeats are recognised: 18 KB of state
 ROLES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "system"}
+_ROLE_TYPES: Final = frozenset({"user", "assistant", "human", "tool_call"})
 _ACTIONS: Final = frozenset({"tool_call", "tool_use", "function_call"})
 _RETURNS: Final = frozenset({"tool_result", "function_result", "function_call_output", "tool"})
 
@@ -95,10 +96,26 @@ class RoleMemory(Memory):
     prompted: bool = False
 
 
+class _Glance(Struct):
+    """What tells such lines from others."""
+
+    type: str | None = None
+    role: str | None = None
+    message: Raw = field(default_factory=Raw)
+
+
 class RoleContent:
     """Logs of `{role, content}` lines."""
 
     name: Final = "role_content"
+    variables: Final = ("CLAUDE_CONFIG_DIR",)
+    facts: Final = Facts(
+        agent="any other: lines of `{role, content}`",
+        versions="OpenAI's and Anthropic's forms",
+        where="`conversation-log.jsonl` in Claude Code's project directories; other files by name: `run PATH`",
+        read="messages, tool calls and results in both forms, cumulative logs",
+        left_out="whatever the lines do not say: mostly times, errors and the directory",
+    )
 
     def roots(self, home: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
         """Return Claude Code's project directories: there the original tool keeps its log."""
@@ -111,6 +128,15 @@ class RoleContent:
     def session_hint(self, path: PurePath) -> str:
         """Return directory and stem: these logs name no session."""
         return f"{path.parent.name}/{path.stem}"
+
+    def claims(self, path: PurePath, head: bytes) -> bool:
+        """Tell by the one name, or by records with a role, or with a type that is one."""
+        return self.owns(path) or any(
+            glance.role or glance.type in _ROLE_TYPES or bytes(glance.message) for glance in glances(head, _Glance)
+        )
+
+    def layout(self, _path: PurePath) -> None:
+        """Return None: lines, only ever added."""
 
     def open(self, path: PurePath, state: bytes | None) -> RoleParser:
         """Return a parser, new or with the state of an earlier one."""
