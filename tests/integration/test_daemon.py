@@ -72,6 +72,11 @@ def exit_record(content: bytes) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
+def read_records(home: Home) -> int:
+    """How many records of both agents the status tells of."""
+    return sum(home.source(name).get("records_total", 0) for name in ("claude_code", "codex"))
+
+
 def cursor_offset(home: Home, path: Path) -> int:
     """How far the log at this path is distilled, in bytes; -1 if nobody has begun."""
     store = Store.open_read_only(home.state / "lessons.db")
@@ -241,7 +246,8 @@ class TestWhatHappensToLogs:
         packed = archived.with_name(f"{ROLLOUT}.zst")
         with home.daemon():
             home.waits_for(len(expected))
-            records = home.source()["records_total"] + home.source("codex")["records_total"]
+            records = sum(data.count(b"\n") for data in SESSIONS.values())
+            until(lambda: read_records(home) == records, "the records in the status")
             offset = cursor_offset(home, old)
             runs = home.status()["total_runs"]
             new.parent.mkdir()
