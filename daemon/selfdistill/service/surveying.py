@@ -199,7 +199,8 @@ class Survey:
         owner = self.owner(path)
         if owner is None:
             return []
-        moved = self._moved(owner, path, seen) if known is None and seen.size else None
+        unread = known is None or not known.distilled_size  # a name may be met while its file is still being written
+        moved = self._moved(owner, path, seen) if unread and seen.size else None
         if moved is not None and _same_bytes(moved.stat, seen) and moved.skip not in _CLOSED:
             return self._note_renamed(owner, path, seen, moved)
         now = self._clock()
