@@ -96,7 +96,7 @@ class AskerThread:
         patient_until = load_patience(store).not_before
         if now < patient_until <= now + 2 * LONGEST_SLEEP_SECONDS and not store.unapplied_answers():
             return min(LONGEST_SLEEP_SECONDS, patient_until - now)
-        if due or store.open_batches() or store.unapplied_answers():
+        if due or store.open_batches() or store.open_submissions(now) or store.unapplied_answers():
             started, run = now, new_run_id()
             desk = Desk(store, assembly.config, assembly.redact, model, self._stop, assembly.clock)
             asked = ask_model(desk, due[:ROUND_LOGS], run)

@@ -18,6 +18,8 @@ from msgspec import Struct
 from selfdistill.store.part import Part, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from selfdistill.store.database import Row
 
 LEASE_SECONDS: Final = 300.0
@@ -25,6 +27,8 @@ LEASE_SECONDS: Final = 300.0
 
 _NANO: Final = 1_000_000_000
 _BUDGET_DAY: Final = "budget_day"
+_SUBMISSION: Final = "submission "
+"""Stands before the name of an attempt where the id of its batch will stand."""
 
 
 class Tokens(Protocol):
@@ -51,7 +55,7 @@ class CallState(StrEnum):
     """Where a call stands."""
 
     RESERVED = "reserved"  # money is set aside; it may have been sent
-    SENT = "sent"  # it is in a batch
+    SENT = "sent"  # it is in a batch, or was about to be handed over in one
     SETTLED = "settled"  # its answer is here, not yet applied
     APPLIED = "applied"
     FAILED = "failed"  # it may be reserved again
@@ -86,6 +90,14 @@ class StoredAnswer(Struct, frozen=True):
     project: str
     model: str
     body: bytes
+
+
+class Submission(Struct, frozen=True):
+    """Calls that were to be handed over as one batch, at this time, and of whose batch no id was heard."""
+
+    id: str
+    keys: tuple[str, ...]
+    at: float
 
 
 class BudgetDay(Struct, frozen=True):
@@ -143,15 +155,38 @@ class Spending(Part):
             )
         return Grant.GRANTED
 
-    def mark_sent(self, key: str, batch: str, *, log_id: int = 0, question: bytes = b"") -> None:
-        """The call is part of this batch: it stays under way until settled or released, however long that takes.
+    def mark_submitting(self, submission: str, calls: Mapping[str, tuple[int, bytes]], now: float) -> None:
+        """These calls, each with its log and its question, are about to be handed over as one batch.
 
-        `question` is what its answer will be judged by, kept until then.
+        They stay under way until settled or released, however long that takes: a process that is killed now leaves it
+        to the next one to find out at the service whether there is such a batch. `question` is what the answer will be
+        judged by, kept until then. `submission` names the attempt; no batch of a service may have that name.
         """
+        with self._database.transaction():
+            for key, (log_id, question) in calls.items():
+                self._database.run(
+                    "UPDATE calls SET state = 'sent', batch = ?, log_id = ?, question = ?, reserved_at = ?"
+                    " WHERE key = ?",
+                    (_SUBMISSION + submission, log_id, question, now, key),
+                )
+
+    def mark_sent(self, submission: str, batch: str) -> None:
+        """The calls of this submission are in this batch."""
         self._database.run(
-            "UPDATE calls SET state = 'sent', batch = ?, log_id = ?, question = ? WHERE key = ?",
-            (batch, log_id, question, key),
+            "UPDATE calls SET batch = ? WHERE batch = ? AND state = 'sent'", (batch, _SUBMISSION + submission)
         )
+
+    def open_submissions(self, now: float) -> list[Submission]:
+        """What was to be handed over by a process that did not say how it went, and cannot be about it any more."""
+        rows = self._database.rows(
+            "SELECT batch, key, reserved_at FROM calls WHERE state = 'sent' AND batch GLOB ? ORDER BY number",
+            (f"{_SUBMISSION}*",),
+        )
+        keys: dict[tuple[str, float], list[str]] = {}
+        for batch, key, at in rows:
+            if abs(now - at) >= LEASE_SECONDS:
+                keys.setdefault((batch.removeprefix(_SUBMISSION), at), []).append(key)
+        return [Submission(name, tuple(found), at) for (name, at), found in keys.items()]
 
     def question(self, key: str) -> bytes | None:
         """What was kept for a call that is in a batch; None for any other."""
@@ -161,8 +196,10 @@ class Spending(Part):
     def open_batches(self) -> dict[str, list[str]]:
         """The keys that wait for a batch, by its id."""
         batches: dict[str, list[str]] = {}
-        for batch, key in self._database.rows("SELECT batch, key FROM calls WHERE state = 'sent' ORDER BY number"):
-            batches.setdefault(batch, []).append(key)
+        rows = self._database.rows("SELECT batch, key FROM calls WHERE state = 'sent' ORDER BY number")
+        for batch, key in rows:
+            if not batch.startswith(_SUBMISSION):
+                batches.setdefault(batch, []).append(key)
         return batches
 
     def store_answer(self, key: str, body: bytes, tokens: Tokens, cost: Decimal | None) -> bool:
