@@ -64,18 +64,27 @@ def keep_patience(store: Store, patience: Patience) -> None:
 def owed_logs(store: Store, settings: Llm, now: float) -> tuple[list[PendingLog], float | None]:
     """The logs that the model is owed and whose time has come, newest first; and when the next one's will come.
 
-    Quiet for `settle_minutes`, or the session says that it has ended. `now` and the answer are seconds since the epoch.
+    Quiet for `settle_minutes`, or the session says that it has ended, or, for a log that never rests, `max_wait_minutes`
+    after its first byte that the model was not shown. `now` and the answer are seconds since the epoch.
     """
     due: list[PendingLog] = []
     later: list[float] = []
     for log in store.owed(HEURISTIC, DISTILLER):
-        quiet_at = min(log.changed_at, now) + settings.settle_minutes * 60
-        when = max(0.0 if log.turn is Turn.ENDED else quiet_at, log.not_before or 0.0)
+        when = max(_worth_asking_at(log, settings, now), log.not_before or 0.0)
         if when <= now:
             due.append(log)
         else:
             later.append(when)
     return due, min(later, default=None)
+
+
+def _worth_asking_at(log: PendingLog, settings: Llm, now: float) -> float:
+    """When one call is to see what is new in a log; seconds since the epoch."""
+    if log.turn is Turn.ENDED:
+        return 0.0
+    changed_at = min(log.changed_at, now)
+    owed_since = changed_at if log.owed_since is None else min(log.owed_since, changed_at)
+    return min(changed_at + settings.settle_minutes * 60, owed_since + settings.max_wait_minutes * 60)
 
 
 def model_status(store: Store, model: ModelAccess, now: float) -> Model:
