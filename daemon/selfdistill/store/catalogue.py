@@ -65,7 +65,7 @@ _WAITING: Final = """
         WHERE distiller <> 'llm' GROUP BY log_id
     ) ON log_id = logs.id
 """
-# A log that the first distiller has read further than the second: not set aside, not already in a batch. What came to it
+# A log that the first distiller has read further than the second: not set aside, not already in a batch. What has come
 # since need not have settled. That the first one's newer cursor stands before the second's means a rewritten log.
 _OWED: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
