@@ -14,14 +14,17 @@ from selfdistill.distill.llm.patience import Patience, Readiness, readiness, sec
 from selfdistill.distill.llm.prices import DEFAULT_MODEL, price_of
 from selfdistill.model import Turn
 from selfdistill.service.questions import DISTILLER
-from selfdistill.service.status import Model, moment
+from selfdistill.service.spread import spread
+from selfdistill.service.status import Call, Model, SessionCost, moment
 
 if TYPE_CHECKING:
     from selfdistill.config import Llm
     from selfdistill.store import PendingLog, Store
+    from selfdistill.store.spending import Spend
 
 HEURISTIC: Final = "heuristic"
 _PATIENCE: Final = "patience"
+_DAYS_SHOWN: Final = 7
 _DUST: Final = Decimal("0.0005")  # US dollars: with less room left no call fits, and the day's money counts as spent
 
 
@@ -64,8 +67,8 @@ def keep_patience(store: Store, patience: Patience) -> None:
 def owed_logs(store: Store, settings: Llm, now: float) -> tuple[list[PendingLog], float | None]:
     """The logs that the model is owed and whose time has come, newest first; and when the next one's will come.
 
-    Quiet for `settle_minutes`, or the session says that it has ended, or, for a log that never rests, `max_wait_minutes`
-    after its first byte that the model was not shown. `now` and the answer are seconds since the epoch.
+    Quiet for `settle_minutes`, or the session says that it has ended, or `max_wait_minutes` have passed since its first
+    byte that the model was not shown. `now` and the answer are seconds since the epoch.
     """
     due: list[PendingLog] = []
     later: list[float] = []
@@ -91,7 +94,7 @@ def model_status(store: Store, model: ModelAccess, now: float) -> Model:
     """How the model stands, in the words of `status`."""
     shown = Model(name=model.name, daily_cap_usd=float(model.daily_cap))
     spent = store.spent_today(now)
-    shown.spent_today_usd = float(spent.cost_usd)
+    _tell_money(shown, store, spent, now)
     if not model.access.usable:
         shown.name = ""
         shown.reason = model.access.reason
@@ -109,6 +112,28 @@ def model_status(store: Store, model: ModelAccess, now: float) -> Model:
     else:
         shown.state, shown.reason = "ready", " ".join((_told(model), *model.access.warnings))
     return shown
+
+
+def _tell_money(shown: Model, store: Store, spent: Spend, now: float) -> None:
+    """What was spent: by day, session and call."""
+    shown.spent_today_usd = float(spent.cost_usd)
+    shown.calls_today = spent.calls
+    shown.input_tokens_today = spent.prompt_tokens
+    shown.output_tokens_today = spent.output_tokens
+    by_session = spread(store.session_costs(now))
+    if by_session:
+        shown.session_p50_usd, shown.session_p95_usd = float(by_session.p50), float(by_session.p95)
+    shown.spent_by_day_usd = {day: float(sum_.cost_usd) for day, sum_ in store.spend_by_day(_DAYS_SHOWN).items()}
+    for call in store.last_calls():
+        cost = None if call.cost_usd is None else float(call.cost_usd)
+        tokens = (call.input_tokens, call.output_tokens)
+        shown.last_call = Call(call.session, call.model, call.state, moment(call.at), *tokens, cost)
+    shown.dearest_today = [
+        SessionCost(
+            one.session, one.spend.calls, one.spend.prompt_tokens, one.spend.output_tokens, float(one.spend.cost_usd)
+        )
+        for one in store.dearest_sessions(now)
+    ]
 
 
 def _told(model: ModelAccess) -> str:

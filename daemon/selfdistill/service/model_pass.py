@@ -146,8 +146,7 @@ def estimate(desk: Desk, logs: Sequence[PendingLog], *, batch: bool = False) -> 
 def usage_of(store: Store, run: str) -> Usage:
     """What a run has cost, for its manifest."""
     spent = store.spend_of_run(run)
-    read = spent.input_tokens + spent.cache_write_tokens + spent.cache_read_tokens
-    return Usage(read, spent.output_tokens, float(spent.cost_usd))
+    return Usage(spent.prompt_tokens, spent.output_tokens, float(spent.cost_usd))
 
 
 def mode_of(distilled: Collection[str], answered: Collection[str]) -> str:

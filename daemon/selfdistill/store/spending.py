@@ -81,6 +81,11 @@ class Spend(Struct, frozen=True):
     cost_usd: Decimal
     unpriced: int
 
+    @property
+    def prompt_tokens(self) -> int:
+        """All that the models were given to read, whatever was paid for it."""
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+
 
 class StoredAnswer(Struct, frozen=True):
     """An answer that was paid for and not yet applied."""
