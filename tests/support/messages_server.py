@@ -32,6 +32,7 @@ class Misbehaviour(Enum):
     """What a service can do instead of answering."""
 
     LIMITED = "429 with retry-after 3600"
+    HURRIED = "429 with retry-after 1"
     UNAUTHORISED = "401"
     FORBIDDEN = "403"
     UNKNOWN = "404"
@@ -202,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     timeout = 30
+    disable_nagle_algorithm = True  # else each body waits 40 ms for the acknowledgement of its head
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         """Say nothing."""
@@ -353,6 +355,7 @@ def _result(batch: Batch, request: dict[str, Any]) -> dict[str, Any]:
 _Status = tuple[int, str, str, dict[str, str]]
 _STATUSES: dict[Misbehaviour, _Status] = {
     Misbehaviour.LIMITED: (429, "rate_limit_error", "slow down", {"retry-after": "3600"}),
+    Misbehaviour.HURRIED: (429, "rate_limit_error", "slow down", {"retry-after": "1"}),
     Misbehaviour.UNAUTHORISED: (401, "authentication_error", "invalid key", {}),
     Misbehaviour.FORBIDDEN: (403, "permission_error", "not for you", {}),
     Misbehaviour.UNKNOWN: (404, "not_found_error", "model: no-such-model", {}),

@@ -64,7 +64,7 @@ class AskerThread:
         """The thread: whatever goes wrong in a round is told, and tried again later."""
         try:
             while not self._stop.is_set():
-                wait = self._round_or_rest()
+                wait = self.one_round()
                 begun = time.monotonic()
                 self._nudged.wait(wait)
                 self._nudged.clear()
@@ -73,7 +73,7 @@ class AskerThread:
             if self._store is not None:
                 self._store.close()
 
-    def _round_or_rest(self) -> float:
+    def one_round(self) -> float:
         """One round; how long to sleep then, in seconds."""
         try:
             return self._round()
