@@ -14,6 +14,7 @@ from selfdistill.distill.llm.patience import Patience, Readiness, readiness, sec
 from selfdistill.distill.llm.prices import DEFAULT_MODEL, price_of
 from selfdistill.model import Turn
 from selfdistill.service.questions import DISTILLER
+from selfdistill.service.running import QUARANTINE_SECONDS
 from selfdistill.service.spread import spread
 from selfdistill.service.status import Call, Model, SessionCost, moment
 
@@ -73,7 +74,7 @@ def owed_logs(store: Store, settings: Llm, now: float) -> tuple[list[PendingLog]
     due: list[PendingLog] = []
     later: list[float] = []
     for log in store.owed(HEURISTIC, DISTILLER):
-        when = max(_worth_asking_at(log, settings, now), log.not_before or 0.0)
+        when = max(_worth_asking_at(log, settings, now), set_aside_until(log, now))
         if when <= now:
             due.append(log)
         else:
@@ -81,10 +82,19 @@ def owed_logs(store: Store, settings: Llm, now: float) -> tuple[list[PendingLog]
     return due, min(later, default=None)
 
 
+def set_aside_until(log: PendingLog, now: float) -> float:
+    """Until when a log is left alone, in seconds since the epoch; 0 if it is not.
+
+    A wait longer than any we ever set means that the clock was set back: it is over.
+    """
+    until = log.not_before or 0.0
+    return until if until <= now + QUARANTINE_SECONDS else 0.0
+
+
 def _worth_asking_at(log: PendingLog, settings: Llm, now: float) -> float:
     """When one call is to see what is new in a log; seconds since the epoch."""
-    if log.turn is Turn.ENDED:
-        return 0.0
+    if log.turn is Turn.ENDED or log.changed_at > now + settings.settle_minutes * 60:
+        return 0.0  # it has ended; or the clock was set back since, and nobody knows for how long it has been quiet
     changed_at = min(log.changed_at, now)
     owed_since = changed_at if log.owed_since is None else min(log.owed_since, changed_at)
     return min(changed_at + settings.settle_minutes * 60, owed_since + settings.max_wait_minutes * 60)
@@ -108,7 +118,7 @@ def model_status(store: Store, model: ModelAccess, now: float) -> Model:
         until = moment(now + seconds_to_wait(patience, now))
         shown.state, shown.reason = "waiting", f"{patience.last_error} Next try at {until:%H:%M} UTC."
     elif spent.cost_usd + _DUST >= model.daily_cap and price_of(model.name):
-        shown.state, shown.reason = "over_cap", "The day's money is spent; more tomorrow (UTC), or raise `daily_usd`."
+        shown.state, shown.reason = "over_cap", _told_money(store.budget_day_ahead(now))
     else:
         shown.state, shown.reason = "ready", " ".join((_told(model), *model.access.warnings))
     return shown
@@ -134,6 +144,16 @@ def _tell_money(shown: Model, store: Store, spent: Spend, now: float) -> None:
         )
         for one in store.dearest_sessions(now)
     ]
+
+
+def _told_money(ahead: str) -> str:
+    """When there will be money again; `ahead` is the day that is counted for, if the clock was set back behind it."""
+    if not ahead:
+        return "The day's money is spent; more tomorrow (UTC), or raise `daily_usd`."
+    since = f"The money of {ahead} is spent, which the clock showed before it was set back"
+    return (
+        f"{since}; more once a midnight (UTC) and that money's own day have passed, a day or two; or raise `daily_usd`."
+    )
 
 
 def _told(model: ModelAccess) -> str:

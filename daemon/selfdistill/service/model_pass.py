@@ -19,7 +19,7 @@ from selfdistill.errors import LogProblem
 from selfdistill.manifest import Usage
 from selfdistill.service.asking import Asking, Tally
 from selfdistill.service.batches import Batches, Handed
-from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs
+from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs, set_aside_until
 from selfdistill.service.questions import DISTILLER, Question, Questions
 from selfdistill.service.running import BUGS, newest_sessions
 from selfdistill.service.spread import Spread, spread
@@ -88,7 +88,7 @@ def logs_to_ask(
         log
         for log in store.owed(HEURISTIC, DISTILLER)
         if (log.id in due and log.stat.mtime_ns / 1e9 >= since)
-        or (log.id in named and (bool(selection.paths) or log.not_before is None or log.not_before <= now))
+        or (log.id in named and (bool(selection.paths) or set_aside_until(log, now) <= now))
     ]
     return newest_sessions(wanted, selection.limit)[0]
 

@@ -27,6 +27,7 @@ LEASE_SECONDS: Final = 300.0
 
 _NANO: Final = 1_000_000_000
 _BUDGET_DAY: Final = "budget_day"
+_LONGEST_REST_DAYS: Final = 7
 _SUBMISSION: Final = "submission "
 """Stands before the name of an attempt where the id of its batch will stand."""
 
@@ -116,12 +117,13 @@ def next_budget_day(known: BudgetDay, now: float) -> BudgetDay:
     """The day to count for at this time (UTC). It never goes back, so a clock set back frees no money.
 
     A clock that had run far ahead must not stop everything until its date is reached: when the clock, still behind,
-    comes to the day after the one it showed, the day follows it. Any other jump of it starts that wait again.
+    comes to a later day than the one it showed, the day follows it. It may be a few days later, for machines are turned
+    off over a weekend; a longer jump, or one back, starts that wait again.
     """
     today = _utc_day(now)
     if today >= known.day:
         return BudgetDay(today)
-    if known.behind and today == _day_after(known.behind):
+    if known.behind and 0 < _days(known.behind, today) <= _LONGEST_REST_DAYS:
         return BudgetDay(today)
     return known if today == known.behind else BudgetDay(known.day, behind=today)
 
@@ -259,6 +261,11 @@ class Spending(Part):
         known = self._budget_day()
         return self._sum_charges("day = ?", next_budget_day(known, now).day)
 
+    def budget_day_ahead(self, now: float) -> str:
+        """The day that money is counted for, if the clock was set back behind it; else ""."""
+        day = next_budget_day(self._budget_day(), now).day
+        return day if day > _utc_day(now) else ""
+
     def spend_of_run(self, run: str) -> Spend:
         """What one run has cost."""
         return self._sum_charges("run = ?", run)
@@ -363,8 +370,8 @@ def _nano(dollars: Decimal | None) -> int:
     return 0 if dollars is None else int((dollars * _NANO).to_integral_value(rounding=ROUND_CEILING))
 
 
-def _day_after(day: str) -> str:
-    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+def _days(begin: str, end: str) -> int:
+    return (date.fromisoformat(end) - date.fromisoformat(begin)).days
 
 
 def _utc_day(now: float) -> str:

@@ -252,6 +252,16 @@ def test_clock_that_ran_ahead_does_not_stop_us_for_ever(store: Store) -> None:
     assert reserve(store, "e", cap="0.01", now=NOON + DAY) is Grant.OVER_CAP
 
 
+def test_machine_that_rests_over_the_weekend_is_not_stopped(store: Store) -> None:
+    """After a visit to 2106 a machine that is not on each day has money again on its next day, and `status` is told."""
+    reserve(store, "a", cap="0.01", now=NOON + 80 * 365 * DAY)
+    assert reserve(store, "b", cap="0.01", now=NOON) is Grant.OVER_CAP
+    assert store.budget_day_ahead(NOON) == "2106-10-30"
+    assert store.budget_day_ahead(NOON + 3 * DAY) == ""
+    assert reserve(store, "c", cap="0.01", now=NOON + 3 * DAY) is Grant.GRANTED
+    assert reserve(store, "d", cap="0.01", now=NOON + 3 * DAY) is Grant.OVER_CAP
+
+
 def test_clock_gone_wild_frees_no_money(store: Store) -> None:
     """Ahead, back to 1970 and forth again: a jump over days is no midnight that has passed."""
     ahead = NOON + 80 * 365 * DAY
