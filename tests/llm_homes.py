@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 from invented import MEMORY, Claude, repaired, state_of
+from selfdistill.cli import run_command
 from selfdistill.cli.main import main
+from selfdistill.service.assembly import assemble
 from selfdistill.store import Store
 from support.messages_server import MessagesServer, Reply
 
@@ -47,6 +51,7 @@ class Kitchen:
     def __init__(self, home: Path, server: MessagesServer) -> None:
         self.home = home
         self.server = server
+        self.later_seconds = 0.0  # how far the clock of commands that follow is ahead
 
     def configure(self, *, privacy: str = "", settling: str = "", **llm: Any) -> None:  # noqa: ANN401 - any option
         """Write the configuration; without anything else the model is the loopback service."""
@@ -60,8 +65,9 @@ class Kitchen:
     def run(self, *words: str | Path, **variables: str) -> str:
         """What a command prints on both streams; in this process, which imports the SDK (3 s) once for all tests."""
         environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], **variables}
+        clocked = partial(assemble, clock=lambda: time.time() + self.later_seconds)
         with patch.dict(os.environ, environment, clear=True), StringIO() as said:
-            with redirect_stdout(said), redirect_stderr(said):
+            with redirect_stdout(said), redirect_stderr(said), patch.object(run_command, "assemble", clocked):
                 code = main([str(word) for word in words])
             assert code == 0, said.getvalue()
             return said.getvalue()

@@ -62,6 +62,7 @@ class Llm(Struct, frozen=True, forbid_unknown_fields=True):
     api_key_file: str = ""
     daily_usd: Dollars = 1.0
     settle_minutes: Annotated[float, Meta(ge=0)] = 30.0
+    max_wait_minutes: Positive = 120.0
     budget_tokens: Annotated[int, Meta(ge=1000, le=150_000)] = 24_000
 
 
@@ -123,6 +124,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "llm.api_key_file": "A file that holds the key alone (mode 0600); ~ is your home.",
     "llm.daily_usd": "What may be spent in a day (UTC) in US dollars; the most a call can cost is reserved before it.",
     "llm.settle_minutes": "Quiet time after which a model is asked: one call is to see a whole piece of work.",
+    "llm.max_wait_minutes": "The longest wait for a log that never rests, from its first record not yet shown.",
     "llm.budget_tokens": "How much of a session the model is shown, in tokens: all that fits, else what tells most.",
     "logging": "What selfdistill says of itself (systemd: in the journal).",
     "logging.level": "debug, info, warning or error.",

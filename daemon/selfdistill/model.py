@@ -270,6 +270,7 @@ class Finding(Struct, frozen=True, omit_defaults=True):
     prefers: str = ""
     over: str = ""
     points: tuple[Point, ...] = ()
+    model: str = ""  # that was asked for it; "" for a rule of ours
 
 
 class Mishap(Struct, frozen=True, omit_defaults=True):
@@ -338,7 +339,7 @@ class Lesson(Struct, frozen=True, omit_defaults=True):
     version: int
     first_seen: float | None = None
     last_seen: float | None = None
-    model: str = ""
+    model: str = ""  # that was asked for it, "" for rules of ours alone
     covers: tuple[str, ...] = ()
     prefers: str = ""
     over: str = ""

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import anthropic
 import pytest
@@ -340,6 +341,17 @@ def test_results_are_fetched_from_the_same_host_only(server: MessagesServer, des
         with pytest.raises(Blocked, match="another address"):
             desk.asker.collect(batch_id)
         assert other.requests == []
+
+
+def test_batches_are_listed_back_to_a_time(server: MessagesServer, desk: Desk) -> None:
+    """The listing goes on over its pages, newest first, until the batches are older than asked for."""
+    for number in range(250):
+        batch = server.take_batch([{"custom_id": "x"}] * (number + 1))
+        batch.created_at = datetime.fromtimestamp(1_795_000_000 + number, UTC)
+    seen = desk.asker.recent(1_795_000_100)
+    assert [batch.size for batch in seen] == list(range(250, 100, -1))
+    assert (seen[0].id, seen[0].created_at) == ("msgbatch_250", 1_795_000_249)
+    assert len(server.calls("/v1/messages/batches")) == 2
 
 
 def test_unknown_batch_is_told(desk: Desk) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from invented import LONG_AGO, Claude, put, state_of
 from llm_homes import KEY, LESSON, OPERATION, WORDS, Kitchen, boiling, kitchen, with_failure
+from selfdistill.store.spending import LEASE_SECONDS
 from support.messages_server import Misbehaviour, Reply
 
 KILLED_BEFORE_COMMIT = """
@@ -21,6 +23,17 @@ def kill(self, key):
     os.kill(os.getpid(), signal.SIGKILL)
 Store.mark_applied = kill
 sys.exit(main(["run"]))
+"""
+KILLED_BEFORE_THE_ID_IS_KEPT = """
+import os, signal, sys
+from selfdistill.cli.main import main
+from selfdistill.distill.llm.client import Asker
+submit = Asker.submit
+def submit_and_die(self, requests):
+    submit(self, requests)
+    os.kill(os.getpid(), signal.SIGKILL)
+Asker.submit = submit_and_die
+sys.exit(main(["run", "--backfill"]))
 """
 IMPORTS = """
 import sys
@@ -256,6 +269,49 @@ class TestBatches:
             (day,) = store.spend_by_day().values()
         assert len(place.server.batches) == 1
         assert float(day.cost_usd) >= (3000 * 0.10e-6 + 200 * 0.50e-6) / 2
+
+    def test_killed_before_its_id_is_kept(self, place: Kitchen) -> None:
+        """SIGKILL between handing over and hearing the id: the batch is found at the service, and not made again."""
+        assert place.program(KILLED_BEFORE_THE_ID_IS_KEPT).returncode == -signal.SIGKILL
+        (batch,) = place.server.batches.values()
+        place.server.take_batch([{"custom_id": "another program's", "params": {"model": "m"}}]).ended = True
+        place.manifest("--backfill")
+        place.later_seconds = LEASE_SECONDS
+        place.manifest("--backfill")  # it has not ended: the service does not say yet whose it is
+        batch.results = {batch.requests[0]["custom_id"]: LESSON}
+        batch.ended = True
+        assert place.manifest("--backfill")["lessons_generated"] == 1
+        place.manifest()
+        assert (place.learned(), len(place.server.batches)) == ([OPERATION["action"]], 2)
+        assert place.server.calls() == []
+        with place.store() as store:
+            (spend,) = store.spend_by_day().values()
+        assert spend.cost_usd == Decimal("0.0002")
+
+    @pytest.mark.parametrize("ends", [Misbehaviour.DROP, Misbehaviour.BROKEN])
+    def test_batch_that_never_arrived_is_made_again(self, place: Kitchen, ends: Misbehaviour) -> None:
+        """A batch whose id was not heard is looked for; where there is none its sessions are owed again, unpaid."""
+        place.server.submission = ends
+        place.manifest("--backfill")
+        assert place.server.batches == {}
+        place.server.submission = None
+        place.later_seconds = 3600.0
+        place.manifest("--backfill")
+        place.manifest("--backfill")  # what a pass sets free is for the next one
+        assert len(place.server.batches) == 1
+        with place.store() as store:
+            assert store.spent_today(0.0).calls == 1, "what did not arrive costs nothing"
+
+    def test_broken_line_loses_no_batch(self, place: Kitchen) -> None:
+        """A batch that was made while the line broke is found, not made again."""
+        place.server.submission = Misbehaviour.DROP
+        place.server.takes_before_breaking = True
+        place.manifest("--backfill")
+        place.server.submission = None
+        place.server.end_batches()
+        place.later_seconds = 3600.0
+        assert place.manifest("--backfill")["analysis_mode"] == "llm"
+        assert len(place.server.batches) == 1
 
     @pytest.mark.parametrize(("result", "asked_again"), [("expired", 1), ("errored", 1), ("invalid", 0)])
     def test_partial_failure(self, place: Kitchen, result: str, asked_again: int) -> None:

@@ -30,6 +30,7 @@ def _planted() -> ModuleType:
 PLANTED: Final = _planted()
 REDACT: Final = Redactor()
 TRACE: Final = 8  # as many characters of a secret in a row are a trace of it
+ENDS_OF_WORDS: Final = frozenset({"openai", "twilio", "mailgun", "pulumi"})  # `task-`, `TASK`, `monkey-`, `pul-`
 BREAKS: Final = str.maketrans("", "", "\n\r\\ ")
 
 surroundings = st.text(st.characters(blacklist_categories=["Cs"]), max_size=40)
@@ -75,6 +76,27 @@ def test_provider_key_in_base64_leaves_no_trace(kind: str, seed: int, before: st
     key, _ = PLANTED.provider_secret(kind, seed)
     encoded = PLANTED.in_base64(key)
     assert_gone(encoded.rstrip("=")[12:], f"{before} {encoded} {after}")
+
+
+@pytest.mark.parametrize("before", ["mcp_", "mcp__server__", "for-", "9-"])
+@pytest.mark.parametrize("kind", PLANTED.PROVIDERS)
+def test_key_behind_a_joint_leaves_no_trace(kind: str, before: str) -> None:
+    """A provider's key that is a part of a name, as in a tool's name or a file's, is gone, in base64 too."""
+    for seed in range(3):
+        key, body = PLANTED.provider_secret(kind, seed)
+        assert_gone(body, f"see {before}{key} and {before}{key}.txt")
+        assert_gone(body, f"see {before}{PLANTED.wrapped(key)}")
+        encoded = PLANTED.in_base64(key)
+        assert_gone(encoded.rstrip("=")[12:], f"see {before}{encoded}")
+
+
+@pytest.mark.parametrize("before", ["word", "Agent", "a1"])
+@pytest.mark.parametrize("kind", sorted(set(PLANTED.PROVIDERS) - ENDS_OF_WORDS))
+def test_key_glued_to_a_word_leaves_no_trace(kind: str, before: str) -> None:
+    """A provider's key straight behind a letter or digit is gone, but for prefixes that ordinary words end with."""
+    for seed in range(3):
+        key, body = PLANTED.provider_secret(kind, seed)
+        assert_gone(body, f"see {before}{key} and {before}{key}.txt")
 
 
 @pytest.mark.parametrize("encoding", ["plain", "JSON", "URL", "shell", "wrapped"])

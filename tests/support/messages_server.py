@@ -4,7 +4,8 @@
         server.script(Reply('{"operations": []}'), Misbehaviour.LIMITED)
         ... server.url ... server.requests
 
-Each call of `POST /v1/messages` takes the next step of the script; when there is none left, `server.otherwise`.
+Each call of `POST /v1/messages` takes the next step of the script; when there is none left, `server.otherwise`, which
+may be a function of the request.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 SECRET = "sk-ant-api03-" + "Zq7" * 20  # what an error body echoes
-STAMP = "2026-11-23T10:00:00Z"
 _DRIP_SECONDS = 0.1
 _HUGE_CHUNKS = 200
 
@@ -29,6 +32,7 @@ class Misbehaviour(Enum):
     """What a service can do instead of answering."""
 
     LIMITED = "429 with retry-after 3600"
+    HURRIED = "429 with retry-after 1"
     UNAUTHORISED = "401"
     FORBIDDEN = "403"
     UNKNOWN = "404"
@@ -118,16 +122,19 @@ class Batch:
     requests: list[dict[str, Any]]
     ended: bool = False
     results: dict[str, str | Step] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class MessagesServer:
     """The service; its state may be read and changed at any time."""
 
     def __init__(self) -> None:
-        self.otherwise: Step = Reply()
+        self.otherwise: Step | Callable[[Asked], Step] = Reply()
         self.requests: list[Asked] = []
         self.batches: dict[str, Batch] = {}
         self.results_host = ""  # another host in results_url
+        self.submission: Misbehaviour | None = None  # what handing over a batch comes to, and whether it is made
+        self.takes_before_breaking = False
         self.closing = threading.Event()
         self._steps: list[Step] = []
         self._lock = threading.Lock()
@@ -145,10 +152,11 @@ class MessagesServer:
         with self._lock:
             self._steps += steps
 
-    def next_step(self) -> Step:
+    def next_step(self, asked: Asked) -> Step:
         """What this call comes to."""
         with self._lock:
-            return self._steps.pop(0) if self._steps else self.otherwise
+            step = self._steps.pop(0) if self._steps else self.otherwise
+        return step(asked) if callable(step) else step
 
     def calls(self, path: str = "/v1/messages") -> list[Asked]:
         """The requests to one path, in order."""
@@ -195,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     timeout = 30
+    disable_nagle_algorithm = True  # else each body waits 40 ms for the acknowledgement of its head
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         """Say nothing."""
@@ -207,16 +216,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = self._note()
         if asked.path == "/v1/messages":
-            self._take(self.server.service.next_step(), asked)
+            self._take(self.server.service.next_step(asked), asked)
         elif asked.path == "/v1/messages/count_tokens":
             self._send(200, {"input_tokens": len(asked.body) // 4})
         elif asked.path == "/v1/messages/batches":
-            self._send(200, self._batch_body(self.server.service.take_batch(asked.json()["requests"])))
+            self._take_batch(asked)
         else:
             self._send(404, _error("not_found_error", "no such path"))
 
     def do_GET(self) -> None:
         asked = self._note()
+        if asked.path == "/v1/messages/batches":
+            self._list(parse_qs(self.path.partition("?")[2]))
+            return
         parts = asked.path.removeprefix("/v1/messages/batches/").split("/")
         batch = self.server.service.batches.get(parts[0])
         if batch is None:
@@ -226,6 +238,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_bytes(200, "".join(f"{line}\n" for line in lines).encode(), "application/binary")
         else:
             self._send(200, self._batch_body(batch))
+
+    def _take_batch(self, asked: Asked) -> None:
+        service = self.server.service
+        if service.submission is None or service.takes_before_breaking:
+            batch = service.take_batch(asked.json()["requests"])
+        if service.submission is None:
+            self._send(200, self._batch_body(batch))
+        else:
+            self._take(service.submission, asked)
+
+    def _list(self, query: dict[str, list[str]]) -> None:
+        """A page of the batches, newest first."""
+        batches = list(reversed(self.server.service.batches.values()))
+        names = [batch.identity for batch in batches]
+        start = names.index(query["after_id"][0]) + 1 if "after_id" in query else 0
+        end = start + int(query.get("limit", ["20"])[0])
+        page = [self._batch_body(batch) for batch in batches[start:end]]
+        ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+        self._send(200, {"data": page, "has_more": end < len(batches), **ends})
 
     def _note(self) -> Asked:
         size = int(self.headers.get("content-length") or 0)
@@ -240,10 +271,14 @@ class _Handler(BaseHTTPRequestHandler):
             "id": batch.identity,
             "type": "message_batch",
             "processing_status": "ended" if batch.ended else "in_progress",
-            "request_counts": {"processing": 0, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
-            "created_at": STAMP,
-            "expires_at": STAMP,
-            "ended_at": STAMP if batch.ended else None,
+            "request_counts": {
+                "processing": 0 if batch.ended else len(batch.requests),
+                "succeeded": len(batch.requests) if batch.ended else 0,
+                **dict.fromkeys(("errored", "canceled", "expired"), 0),
+            },
+            "created_at": batch.created_at.isoformat(),
+            "expires_at": (batch.created_at + timedelta(days=1)).isoformat(),
+            "ended_at": batch.created_at.isoformat() if batch.ended else None,
             "results_url": f"{host}/v1/messages/batches/{batch.identity}/results" if batch.ended else None,
         }
 
@@ -320,6 +355,7 @@ def _result(batch: Batch, request: dict[str, Any]) -> dict[str, Any]:
 _Status = tuple[int, str, str, dict[str, str]]
 _STATUSES: dict[Misbehaviour, _Status] = {
     Misbehaviour.LIMITED: (429, "rate_limit_error", "slow down", {"retry-after": "3600"}),
+    Misbehaviour.HURRIED: (429, "rate_limit_error", "slow down", {"retry-after": "1"}),
     Misbehaviour.UNAUTHORISED: (401, "authentication_error", "invalid key", {}),
     Misbehaviour.FORBIDDEN: (403, "permission_error", "not for you", {}),
     Misbehaviour.UNKNOWN: (404, "not_found_error", "model: no-such-model", {}),

@@ -156,7 +156,7 @@ def _show(store: Store, lesson: Lesson, *, as_json: bool) -> None:
         return
     print(_line(lesson, with_project=True))
     print(f"    why   {shown(lesson.rationale)}")
-    print(f"    {lesson.signal.value} · {lesson.trigger.type.value} · {lesson.distiller} {lesson.version}")
+    print(f"    {lesson.signal.value} · {lesson.trigger.type.value} · {_maker(lesson)}")
     print(f"    {_recurrence(lesson)}")
     for word, others in (("contradicts", opposites), ("see also", alike)):
         for other in others:
@@ -166,6 +166,11 @@ def _show(store: Store, lesson: Lesson, *, as_json: bool) -> None:
         print(f"\n  {row['role']}  {row['at'] or ''}  session {shown(row['session'])}\n    {place}")
         for text in row["quote"].splitlines()[:_QUOTED_LINES]:
             print(f"    | {shown(text)}")
+
+
+def _maker(lesson: Lesson) -> str:
+    """Who found it: the distiller, its version, and the model if one was asked."""
+    return f"{lesson.distiller} {lesson.version}{f' · {printable(lesson.model)}' if lesson.model else ''}"
 
 
 def _recurrence(lesson: Lesson) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from selfdistill.distill.llm.prices import DEFAULT_MODEL
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from selfdistill.cli.context import Context
     from selfdistill.config import Config
     from selfdistill.service.model_pass import Asked, Desk, Estimate
+    from selfdistill.service.spread import Spread
     from selfdistill.store import PendingLog
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._:/@-]{1,128}")
@@ -103,8 +106,11 @@ def _print_estimate(made: Estimate, desk: Desk, *, as_json: bool) -> None:
             "model": made.model,
             "sessions": made.sessions,
             "input_tokens": made.input_tokens,
+            "cached_tokens": made.cached_tokens,
             "likely_usd": likely,
             "most_usd": most,
+            "session_tokens": _table(made.session_tokens),
+            "session_usd": _table(made.session_usd),
             "daily_usd": float(desk.model.daily_cap),
             "usable": desk.model.access.usable,
             "reason": desk.model.access.reason,
@@ -112,13 +118,34 @@ def _print_estimate(made: Estimate, desk: Desk, *, as_json: bool) -> None:
         print(json.dumps(table, indent=2))
         return
     print(f"{made.model}: {made.sessions} sessions, about {made.input_tokens:,} input tokens; nothing was sent")
+    _print_sessions(made)
     if made.likely_usd is None:
         print("Its price is not known: only tokens can be counted, and `daily_usd` cannot hold.")
     else:
-        print(f"about ${_dollars(made.likely_usd)}, at most ${_dollars(made.most_usd)}; half of it with --backfill")
+        print(
+            f"about ${_dollars(made.likely_usd)}, at most ${_dollars(made.most_usd)}; about half of it with --backfill"
+        )
         print(f"`daily_usd` allows ${desk.model.daily_cap:.2f} a day; sessions beyond it wait for another day")
     if not desk.model.access.usable:
         print(f"As things are no model is asked: {desk.model.access.reason}")
+
+
+def _print_sessions(made: Estimate) -> None:
+    """What one session takes: the middle one, and a long one."""
+    if made.session_tokens is None:
+        return
+    half, most = (f"{count:,} tokens" for count in (made.session_tokens.p50, made.session_tokens.p95))
+    if made.session_usd is not None:
+        half, most = f"{half} (${_dollars(made.session_usd.p50)})", f"{most} (${_dollars(made.session_usd.p95)})"
+    print(f"half of the sessions take at most {half}, 95 in 100 at most {most}")
+
+
+def _table(found: Spread[int] | Spread[Decimal] | None) -> dict[str, float] | None:
+    """Percentiles as JSON has them."""
+    if found is None:
+        return None
+    figures = msgspec.structs.asdict(found)
+    return {name: figure if isinstance(figure, int) else float(figure) for name, figure in figures.items()}
 
 
 def _dollars(amount: Decimal | None) -> str:

@@ -202,6 +202,11 @@ def _summary(table: dict[str, Any], now: float) -> list[Line]:
         _labelled("totals", _totals(table)),
         *([_labelled("helping", _helping(table))] if number(table, "covering_lessons") else []),
         _labelled("model", _model(_table(table, "model"))),
+        *(
+            [_labelled("spent", _spent(_table(table, "model"), now))]
+            if _table(_table(table, "model"), "last_call")
+            else []
+        ),
         _labelled("watcher", _watcher(_table(table, "watcher"))),
     ]
 
@@ -218,8 +223,16 @@ def _last_run(table: dict[str, Any], now: float) -> str:
     sessions, lessons = number(table, "last_sessions_processed"), number(table, "last_lessons_generated")
     return (
         f"{_ago(table.get('last_run_at'), now)} ago · {text(table, 'last_analysis_mode')} · "
-        f"{sessions:,} sessions, {lessons:,} lessons · {text(table, 'last_run_id')}"
+        f"{sessions:,} sessions, {lessons:,} lessons{_cost_of(_table(table, 'last_usage'))} · "
+        f"{text(table, 'last_run_id')}"
     )
+
+
+def _cost_of(usage: dict[str, Any]) -> str:
+    """What the model took in a run, if it was asked."""
+    if not number(usage, "input_tokens"):
+        return ""
+    return f" · {_tokens(usage)}, {_dollars(usage.get('cost_usd'))}"
 
 
 def _totals(table: dict[str, Any]) -> str:
@@ -245,6 +258,27 @@ def _model(model: dict[str, Any]) -> str:
     if number(model, "owed_sessions"):
         facts.append(f"{number(model, 'owed_sessions'):,} sessions owed")
     return " · ".join(facts)
+
+
+def _spent(model: dict[str, Any], now: float) -> str:
+    """What the model has cost: today in tokens, a session, the last call."""
+    facts = [f"{number(model, 'calls_today'):,} calls today: {_tokens(model, '_today')}"]
+    p50, p95 = (_dollars(model.get(f"session_{share}_usd")) for share in ("p50", "p95"))
+    if p50 and p95:
+        facts.append(f"a session {p50} (p50), {p95} (p95)")
+    call = _table(model, "last_call")
+    cost = _dollars(call.get("cost_usd"))
+    facts.append(f"last call {_ago(call.get('at'), now)} ago: {_tokens(call)}{f', {cost}' if cost else ''}")
+    return " · ".join(facts)
+
+
+def _tokens(table: dict[str, Any], when: str = "") -> str:
+    return f"{number(table, f'input_tokens{when}'):,} + {number(table, f'output_tokens{when}'):,} tokens"
+
+
+def _dollars(amount: object) -> str:
+    """An amount that may be a small part of a cent; "" if none is known."""
+    return f"${amount:.4f}" if isinstance(amount, int | float) and not isinstance(amount, bool) else ""
 
 
 def _watcher(watcher: dict[str, Any]) -> str:

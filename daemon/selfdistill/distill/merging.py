@@ -37,7 +37,8 @@ def lesson_id(project: str, merge_key: str) -> str:
 def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) -> Lesson | None:
     """The lesson that findings of one project and merge key support, or None without findings.
 
-    The wording is the strongest finding's (ties: the smallest id), so the order of learning cannot change it.
+    The wording is the strongest finding's (ties: the smallest id), so the order of learning cannot change it; so are
+    distiller and version. The model is that of the strongest finding that has one.
     Findings that dispute it make it less sure, and pending where no fewer sessions dispute than support it.
     Of a person's verdict only an approval counts, as confirmation; state and scope by verdict are the store's matter.
     """
@@ -68,6 +69,7 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
         support=support,
         distiller=best.distiller,
         version=best.version,
+        model=_model(findings),
         first_seen=min(times, default=None),
         last_seen=max(times, default=None),
         covers=tuple(causes[:MOST_CAUSES]),
@@ -89,6 +91,12 @@ def confidence(strength: float, support: int, *, confirmed: bool = False, disput
     """
     doubt = (1 - strength) * (1 - STEP) ** max(0, support - 1)
     return round(min(CERTAINTY, 1 - doubt * (CONFIRMED_DOUBT if confirmed else 1)) * DISPUTE**disputed, 3)
+
+
+def _model(findings: Iterable[StoredFinding]) -> str:
+    """The model of the strongest finding (ties: the smallest id) that a model was asked for; "" if there is none."""
+    asked = [(-stored.finding.strength, stored.id, stored.finding.model) for stored in findings if stored.finding.model]
+    return min(asked)[2] if asked else ""
 
 
 def _parted(findings: Sequence[StoredFinding]) -> tuple[list[StoredFinding], list[StoredFinding]]:

@@ -42,14 +42,17 @@ def is_random(value: str) -> bool:
 
     Of random base62 strings of 32 characters 99.8 % pass.
     """
-    if len(value) < _MIN_RANDOM or _UUID.search(value) or _FOLDER.search(value):
+    if len(value) < _MIN_RANDOM:
         return False
     letters = value.strip("=")
+    has_digit = _DIGIT.search(letters) is not None
+    has_one_case = letters.upper() == letters or letters.lower() == letters
+    if (has_one_case and not has_digit) or _UUID.search(value) or _FOLDER.search(value):
+        return False
     if not letters.strip("0123456789abcdefABCDEF-"):
         return False  # a hash
-    has_digit = _DIGIT.search(letters) is not None
-    if letters.upper() == letters or letters.lower() == letters:
-        return has_digit and len(_CHANGE.findall(letters)) > _MIN_CHANGES * len(letters)
+    if has_one_case:
+        return len(_CHANGE.findall(letters)) > _MIN_CHANGES * len(letters)
     in_syllables = sum(map(len, _SYLLABLES.findall(letters)))
     return in_syllables < (_MAX_SYLLABLES if has_digit else _MAX_SYLLABLES_OF_LETTERS) * len(letters)
 

@@ -7,7 +7,8 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from selfdistill.privacy.tokens import PREFIX, PREFIX_IN_BASE64, SHAPES, TOKEN, token_kind
+from selfdistill.privacy.judging import is_random
+from selfdistill.privacy.tokens import NAMELIKE, PREFIX, PREFIX_IN_BASE64, SHAPES, TOKEN, token_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 MAX_KEY_CHARACTERS: Final = 4096
 _MAX_LINES: Final = 64  # of a wrapped key
 _MAX_LINE: Final = 256
+_MAX_JUDGED: Final = 64  # characters of a key that decide whether it is one
 
 
 class Secret(NamedTuple):
@@ -29,6 +31,9 @@ _CHUNK: Final = re.compile(r"[A-Za-z0-9_.+/=~-]*")
 _WRAP: Final = re.compile(r"(?:\\\r?\n|\r?\n|\\r\\n|\\n)[ \t]*(?=[A-Za-z0-9_+/-])")
 # The rest of a random string on its next line: a digit, or capitals where words have none.
 _RANDOM: Final = re.compile(r"(?=.*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z])).{4,}")
+# Where no name goes on: not after its characters, but after encoded ones.
+_FREE: Final = re.compile(r"(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u00[0-9a-fA-F]{2})")
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class Wrapped(NamedTuple):
@@ -71,11 +76,12 @@ def _end_of_chunk(text: str, start: int, limit: int = MAX_KEY_CHARACTERS) -> int
 
 def find_keys(text: str, start: int, end: int) -> Iterator[Secret]:
     """Provider keys that begin in this part of the text."""
-    position = start
+    position, last_end = start, -1
     while match := PREFIX.search(text, position, end):
         position = match.end()
-        if secret := _key_at(text, match.start()):
-            position = secret.end
+        free = match.start() == last_end or _FREE.match(text, match.start()) is not None
+        if secret := _key_at(text, match.start(), free=free):
+            position = last_end = secret.end
             yield secret
     for match in PREFIX_IN_BASE64.finditer(text, start, end):
         run = unwrapped(text, match.start())
@@ -86,15 +92,27 @@ def find_keys(text: str, start: int, end: int) -> Iterator[Secret]:
         yield Secret(match.start(kind), match.end(kind), kind)
 
 
-def _key_at(text: str, start: int) -> Secret | None:
-    """The provider key that begins here, on one line or on several."""
+def _key_at(text: str, start: int, *, free: bool) -> Secret | None:
+    """The provider key that begins here, on one line or on several; `free`: not in the middle of a name."""
+    if not free and (head := TOKEN.match(text, start, start + _MAX_LINE)) and not _is_key_in_name(head):
+        return None
     found = TOKEN.match(text, start, start + MAX_KEY_CHARACTERS)
     end = _end_of_chunk(text, start, _MAX_LINE) if found is None else found.end()
     if not _WRAP.match(text, end):
         return None if found is None else Secret(start, end, token_kind(found))
     run = unwrapped(text, start, until=TOKEN)
     found = TOKEN.match(run.joined)
-    return Secret(start, run.end(found.end()), token_kind(found)) if found else None
+    if found is None or not (free or _is_key_in_name(found)):
+        return None
+    return Secret(start, run.end(found.end()), token_kind(found))
+
+
+def _is_key_in_name(found: re.Match[str]) -> bool:
+    """Whether what has the shape of a key, in the middle of a name, is one rather than the rest of the name."""
+    if token_kind(found) not in NAMELIKE:
+        return True
+    head = found[0][:_MAX_JUDGED]
+    return is_random(head) or _HEXADECIMAL.search(head) is not None
 
 
 def _kind_in_base64(encoded: str) -> str:
@@ -116,19 +134,18 @@ def decoded_base64(encoded: str) -> str:
 
 
 _HEAD_CHARACTERS: Final = 12
-_ASCII_IN_BASE64: Final = re.compile(r"(?:[A-Za-f][A-Za-z0-9+/]{3}){3}")  # each third byte below 128
+ASCII_IN_BASE64: Final = re.compile(r"(?:[A-Za-f][A-Za-z0-9+/]{3}){3}")  # each third byte below 128
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{16,2000}={0,2}(?![A-Za-z0-9+/_-])")
 # A letter in the name: GitHub's node ids decode to `04:User12345`.
 _USER_AND_PASSWORD: Final = re.compile(r"(?=[^:]*[A-Za-z])[A-Za-z0-9_.@+-]{2,64}:[!-~]{4,}\n?\Z")
 
 
 def may_be_base64(text: str, start: int) -> bool:
-    """Whether the run can be base64 of text: both cases, no joints, and a head that decodes to printable characters.
+    """Whether the run, whose head matches `ASCII_IN_BASE64`, decodes to printable characters there.
 
     9 random bytes are printable once in 7,000 times, so the head decides for nearly all.
     """
-    head = text[start : start + _HEAD_CHARACTERS]
-    return _ASCII_IN_BASE64.match(head) is not None and bool(decoded_base64(head))
+    return bool(decoded_base64(text[start : start + _HEAD_CHARACTERS]))
 
 
 def find_basic_credentials(text: str, start: int) -> Iterator[Secret]:

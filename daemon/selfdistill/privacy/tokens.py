@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Final
+import string
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class TokenKind(Struct, frozen=True):
@@ -37,7 +41,8 @@ TOKEN_KINDS: Final = (
     _kind("anthropic", "sk-ant-", rf"{_WORDS}{{16,}}"),
     _kind("openrouter", "sk-or-", rf"{_WORDS}{{20,}}"),
     _kind("langfuse", "sk-lf-", rf"{_WORDS}{{20,}}"),
-    _kind("openai", "sk-", rf"(?:proj-|svcacct-|admin-)?{_WORDS}{{20,}}", "sk-", "sk-proj-"),
+    _kind("openai", "sk-(?:proj|svcacct|admin)-", rf"{_WORDS}{{20,}}", "sk-proj-", "sk-svcacct-", "sk-admin-"),
+    _kind("openai", "sk-", rf"{_WORDS}{{20,}}"),
     _kind("stripe", "[sr]k_(?:live|test)_", rf"{_LETTERS}{{16,}}", "sk_live_", "rk_live_", "sk_test_"),
     _kind("stripe-webhook", "whsec_", r"[A-Za-z0-9+/]{16,}"),
     _kind("github", "gh[pousr]_", rf"{_LETTERS}{{30,}}", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
@@ -48,7 +53,8 @@ TOKEN_KINDS: Final = (
     _kind("grafana", "gl(?:c|sa)_", r"[A-Za-z0-9_+/=-]{28,}", "glc_", "glsa_"),
     _kind("slack", "xox[abeoprs]-", r"[A-Za-z0-9-]{10,}", "xoxb-", "xoxp-", "xoxa-", "xoxs-"),
     _kind("slack-app", "xapp-", r"[A-Za-z0-9-]{10,}"),
-    _kind("aws", "A(?:KIA|SIA|BIA|CCA)", r"[A-Z0-9]{16}(?![A-Za-z0-9])", "AKIA", "ASIA"),
+    # Not in the middle of a word of capitals: nothing but its own letters tells it from one.
+    _kind("aws", "A(?<![A-Z]A)(?:KIA|SIA|BIA|CCA)", r"[A-Z0-9]{16}(?![A-Za-z0-9])", "AKIA", "ASIA"),
     _kind("google-api", "AIza", rf"{_WORDS}{{33,}}"),
     _kind("google-oauth", r"ya29\.", r"[A-Za-z0-9_.-]{20,}", "ya29."),
     _kind("google-client", "GOCSPX-", rf"{_WORDS}{{20,}}"),
@@ -122,10 +128,10 @@ def _base64_heads() -> list[str]:
     return sorted(heads, key=len, reverse=True)
 
 
-def _by_first(patterns: list[str]) -> str:
+def _by_first(patterns: Iterable[str]) -> str:
     """One alternation of patterns, those with the same first letter under one branch: 5 times faster to search."""
     branches: dict[str, list[str]] = {}
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
         first = pattern[: pattern.index("]") + 1] if pattern[0] == "[" else pattern[0]
         branches.setdefault(first, []).append(pattern[len(first) :])
     return "|".join(f"{first}(?:{'|'.join(rests)})" for first, rests in branches.items())
@@ -133,8 +139,33 @@ def _by_first(patterns: list[str]) -> str:
 
 # Where a key may begin: where a word does, or after an encoded character (`%3D`, an escaped newline).
 _BEFORE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u00[0-9a-fA-F]{2}))"
-PREFIX: Final = re.compile(_BEFORE + "(?:" + _by_first(list(dict.fromkeys(kind.prefix for kind in TOKEN_KINDS))) + ")")
+
+# Prefixes that words and names end with (`task-`, `monkey-`, `keyJson`): a letter before them makes them a part of one.
+_WORD_ENDS: Final = frozenset({"sk-", "SK", "key-", "cio", "oy2", "pat", "pul-", "secret_", r"SG\.", "EAA", "eyJ"})
+_ALONE: Final = tuple(kind.prefix for kind in TOKEN_KINDS if kind.prefix in _WORD_ENDS)
+_ANYWHERE: Final = tuple(kind.prefix for kind in TOKEN_KINDS if kind.prefix not in _WORD_ENDS)
+
+PREFIX: Final = re.compile(f"{_by_first(_ANYWHERE)}|{_BEFORE}(?:{_by_first(_ALONE)})")
 PREFIX_IN_BASE64: Final = re.compile(_BEFORE + "(?:" + _by_first(_base64_heads()) + ")")
+
+# Kinds whose prefix is a part of ordinary names (`mirror-pypi-...`, `configd_...`, `disk_test_...`): in the middle of
+# one, what follows must look random.
+NAMELIKE: Final = frozenset(
+    {
+        "anthropic",
+        "openrouter",
+        "openai",
+        "stripe",
+        "pypi",
+        "npm",
+        "huggingface",
+        "notion",
+        "render",
+        "figma",
+        "supabase",
+    }
+    | {"sendgrid", "vault", "doppler", "tailscale"}
+)
 
 # The first three characters of every prefix, plain and in base64: the cheap test before the patterns.
 HEAD_CHARACTERS: Final = 3
@@ -146,6 +177,22 @@ HEADS: Final = frozenset(
 TAILS: Final = frozenset(
     {sample[-HEAD_CHARACTERS:] for kind in TOKEN_KINDS for sample in kind.samples if sample.endswith(".")} | {"v1."}
 )
+
+# A key in the middle of a name (`mcp_` + key, `Agent` + key) shows by what one of the name's parts ends with: the last
+# three characters before the first joint of a prefix. Where a prefix has fewer, any other may stand before them.
+PART_END_CHARACTERS: Final = 3
+PART_ENDS: Final = frozenset(
+    other + end
+    for kind in TOKEN_KINDS
+    for sample in kind.samples
+    if "_" in sample or "-" in sample
+    for end in (re.split("[_-]", sample)[0][-PART_END_CHARACTERS:],)
+    for other in ("", *(string.ascii_letters + string.digits if len(end) < PART_END_CHARACTERS else ""))
+)
+
+# Prefixes without a joint, where they tell of a key in the middle of a name; by their first character, for speed.
+_AFTER_JOINT: Final = _by_first(("SK[0-9a-f]", "cio", "oy2", "eyJ", "EAA", *_base64_heads()))
+HIDDEN: Final = re.compile(f"AIza|ATATT3|ATCTT3|AKCp|dapi|_(?:{_AFTER_JOINT})|-(?:{_AFTER_JOINT})")
 
 # A whole key; the name of the group that matched gives its place in the table.
 TOKEN: Final = re.compile("|".join(f"(?P<t{place}>{kind.prefix}{kind.body})" for place, kind in enumerate(TOKEN_KINDS)))

@@ -64,7 +64,7 @@ class AskerThread:
         """The thread: whatever goes wrong in a round is told, and tried again later."""
         try:
             while not self._stop.is_set():
-                wait = self._round_or_rest()
+                wait = self.one_round()
                 begun = time.monotonic()
                 self._nudged.wait(wait)
                 self._nudged.clear()
@@ -73,7 +73,7 @@ class AskerThread:
             if self._store is not None:
                 self._store.close()
 
-    def _round_or_rest(self) -> float:
+    def one_round(self) -> float:
         """One round; how long to sleep then, in seconds."""
         try:
             return self._round()
@@ -96,7 +96,7 @@ class AskerThread:
         patient_until = load_patience(store).not_before
         if now < patient_until <= now + 2 * LONGEST_SLEEP_SECONDS and not store.unapplied_answers():
             return min(LONGEST_SLEEP_SECONDS, patient_until - now)
-        if due or store.open_batches() or store.unapplied_answers():
+        if due or store.open_batches() or store.open_submissions(now) or store.unapplied_answers():
             started, run = now, new_run_id()
             desk = Desk(store, assembly.config, assembly.redact, model, self._stop, assembly.clock)
             asked = ask_model(desk, due[:ROUND_LOGS], run)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS: Final = 60.0
 STUCK_SECONDS: Final = 900.0  # no tick for so long: the worker hangs, and the supervisor shall start us anew
 STOP_SECONDS: Final = 4.0  # SIGTERM to exit is promised within 5
+# A call gives up within 0.25 s. What takes longer is the SDK's import (3 s) or the resolution of a name (30 s or more):
+# neither can be interrupted, nor has either anything to finish, for the store knows what was about to be asked. So the
+# thread, a daemon thread with a store connection of its own, is left behind and ends with the process.
+ASKER_STOP_SECONDS: Final = 1.5
 MAX_RESTARTS: Final = 3
 RESTART_WINDOW_SECONDS: Final = 600.0
 
@@ -74,7 +78,7 @@ class Daemon:
         worker.stop()
         end = time.monotonic() + STOP_SECONDS
         thread.join(STOP_SECONDS)  # an open transaction is rolled back by SQLite
-        asker.join(max(0.0, end - time.monotonic()))
+        asker.join(min(ASKER_STOP_SECONDS, max(0.0, end - time.monotonic())))
         if thread.is_alive():
             # It may still hold the store, and two workers must never be; `status` sees that the process is gone.
             self._log.error("worker_does_not_end", waited_seconds=STOP_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -13,14 +14,15 @@ from msgspec import Struct
 from selfdistill.distill.llm.asking import Usage as Tokens
 from selfdistill.distill.llm.budget import most_it_can_cost
 from selfdistill.distill.llm.client import Asker
-from selfdistill.distill.llm.prices import cost
+from selfdistill.distill.llm.prices import cost, is_cached
 from selfdistill.errors import LogProblem
 from selfdistill.manifest import Usage
 from selfdistill.service.asking import Asking, Tally
 from selfdistill.service.batches import Batches, Handed
-from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs
+from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs, set_aside_until
 from selfdistill.service.questions import DISTILLER, Question, Questions
 from selfdistill.service.running import BUGS, newest_sessions
+from selfdistill.service.spread import Spread, spread
 from selfdistill.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -56,13 +58,20 @@ class Asked(Struct):
 
 
 class Estimate(Struct):
-    """What asking about some sessions would take. Dollars are None where the model's price is not known."""
+    """What asking about some sessions would take. Dollars are None where the model's price is not known.
+
+    `cached_tokens` are those of `input_tokens` that are likely read from the cache. `session_tokens` and `session_usd`:
+    what the sessions take one by one, likely; None without any.
+    """
 
     model: str
     sessions: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0
     likely_usd: Decimal | None = Decimal(0)
     most_usd: Decimal | None = Decimal(0)
+    session_tokens: Spread[int] | None = None
+    session_usd: Spread[Decimal] | None = None
 
 
 def logs_to_ask(
@@ -79,7 +88,7 @@ def logs_to_ask(
         log
         for log in store.owed(HEURISTIC, DISTILLER)
         if (log.id in due and log.stat.mtime_ns / 1e9 >= since)
-        or (log.id in named and (bool(selection.paths) or log.not_before is None or log.not_before <= now))
+        or (log.id in named and (bool(selection.paths) or set_aside_until(log, now) <= now))
     ]
     return newest_sessions(wanted, selection.limit)[0]
 
@@ -128,26 +137,41 @@ def would_ask(desk: Desk, logs: Sequence[PendingLog]) -> Iterator[tuple[Path, Qu
             yield log.path, question
 
 
-def estimate(desk: Desk, logs: Sequence[PendingLog], *, batch: bool = False) -> Estimate:
+def estimate(desk: Desk, logs: Sequence[PendingLog]) -> Estimate:
     """What asking about these logs would take."""
     made = Estimate(desk.model.name)
-    sessions = set()
+    tokens: Counter[str] = Counter()
+    dollars: dict[str, Decimal] = {}
     for _, question in would_ask(desk, logs):
-        tokens = question.prompt.tokens
-        likely = cost(made.model, Tokens(input_tokens=tokens, output_tokens=LIKELY_OUTPUT_TOKENS), batch=batch)
-        sessions.add(question.session)
-        made.input_tokens += tokens
+        usage = _likely_usage(question, warm=bool(tokens))
+        likely = cost(made.model, usage)
+        tokens[question.session] += usage.prompt_tokens
+        dollars[question.session] = dollars.get(question.session, Decimal(0)) + (likely or 0)
+        made.cached_tokens += usage.cache_read_tokens
         made.likely_usd = _sum(made.likely_usd, likely)
-        made.most_usd = _sum(made.most_usd, most_it_can_cost(question.request, batch=batch))
-    made.sessions = len(sessions)
+        made.most_usd = _sum(made.most_usd, most_it_can_cost(question.request))
+    made.sessions, made.input_tokens = len(tokens), tokens.total()
+    made.session_tokens = spread(list(tokens.values()))
+    made.session_usd = None if made.likely_usd is None else spread(list(dollars.values()))
     return made
+
+
+def _likely_usage(question: Question, *, warm: bool) -> Tokens:
+    """The tokens that a question will likely take; `warm`: another one went before it within minutes."""
+    same = question.prompt.cacheable_tokens
+    same = same if is_cached(question.request.model, same) else 0
+    return Tokens(
+        input_tokens=question.prompt.tokens - same,
+        output_tokens=LIKELY_OUTPUT_TOKENS,
+        cache_write_tokens=0 if warm else same,
+        cache_read_tokens=same if warm else 0,
+    )
 
 
 def usage_of(store: Store, run: str) -> Usage:
     """What a run has cost, for its manifest."""
     spent = store.spend_of_run(run)
-    read = spent.input_tokens + spent.cache_write_tokens + spent.cache_read_tokens
-    return Usage(read, spent.output_tokens, float(spent.cost_usd))
+    return Usage(spent.prompt_tokens, spent.output_tokens, float(spent.cost_usd))
 
 
 def mode_of(distilled: Collection[str], answered: Collection[str]) -> str:

@@ -157,9 +157,12 @@ class Questions:
         return tuple(self._told(lessons[one.id]) for one in likely)
 
     def _told(self, lesson: Lesson) -> Known:
-        """A lesson as the model is told of it, with what its evidence asks for."""
-        evidence = self._store.evidence(lesson.id)
-        needs = min((stored.finding.needs for stored in evidence), default=1)
+        """A lesson as the model is told of it, with what its evidence asks for.
+
+        What disputes it says nothing of how many sessions it needs.
+        """
+        findings = (stored.finding for stored in self._store.evidence(lesson.id))
+        needs = min((finding.needs for finding in findings if DISPUTED not in finding.tags), default=1)
         return known_lesson(lesson, needs=needs, approved=self._store.is_judged(lesson))
 
 
@@ -183,7 +186,7 @@ def decoded(kept: bytes) -> Question:
 
 def _with(question: Question, findings: Iterable[Finding]) -> Commit:
     """The question's commit with what was learned."""
-    learned = tuple(findings)
+    learned = tuple(msgspec.structs.replace(one, model=question.request.model) for one in findings)
     told = [f"{one.trigger.condition}: {one.action.description}" for one in learned]
     carry = msgspec.structs.replace(
         question.carry, lessons=tuple(dict.fromkeys((*question.carry.lessons, *sorted(told))))[-8:]

@@ -108,6 +108,7 @@ def snapshot(
         last_analysis_mode=last.analysis_mode if last else None,
         last_sessions_processed=last.sessions_processed if last else None,
         last_lessons_generated=last.lessons_generated if last else None,
+        last_usage=last.usage if last else None,
         last_error=last_error,
         sources=known.sources,
     )

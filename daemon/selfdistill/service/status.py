@@ -17,6 +17,7 @@ import tomli_w
 from msgspec import Struct, field
 
 from selfdistill.errors import CannotCreate
+from selfdistill.manifest import Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +78,36 @@ class Watcher(Struct):
     restarts: int = 0
 
 
+class Call(Struct):
+    """One call to the model. `input_tokens` is the whole prompt; without `cost_usd` its price is not known.
+
+    `state` is "reserved" or "sent" while it is under way, then "settled", "applied" or "failed".
+    """
+
+    session: str
+    model: str
+    state: str
+    at: datetime | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+
+class SessionCost(Struct):
+    """What the calls about one session have cost today."""
+
+    session: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
 class Model(Struct):
-    """The LLM distiller: `state` is "off", "ready", "waiting", "blocked" or "over_cap". US dollars, days in UTC."""
+    """The LLM distiller: `state` is "off", "ready", "waiting", "blocked" or "over_cap". US dollars, days in UTC.
+
+    `session_p50_usd`, `session_p95_usd`: half, and 95 in 100, of the sessions of the last 30 days cost no more.
+    """
 
     state: str = "off"
     reason: str = ""
@@ -86,6 +115,14 @@ class Model(Struct):
     spent_today_usd: float = 0.0
     daily_cap_usd: float = 0.0
     owed_sessions: int = 0
+    calls_today: int = 0
+    input_tokens_today: int = 0
+    output_tokens_today: int = 0
+    session_p50_usd: float | None = None
+    session_p95_usd: float | None = None
+    spent_by_day_usd: dict[str, float] = field(default_factory=dict)  # the last 7 days with calls
+    last_call: Call | None = None
+    dearest_today: list[SessionCost] = field(default_factory=list)  # the first 5
 
 
 class Quarantined(Struct):
@@ -143,6 +180,7 @@ class Status(Struct):
     last_analysis_mode: str | None = None
     last_sessions_processed: int | None = None
     last_lessons_generated: int | None = None
+    last_usage: Usage | None = None  # of the last run
     last_error: Problem | None = None
     sources: dict[str, Source] = field(default_factory=dict)
 

@@ -58,22 +58,23 @@ _BY_HINT: Final = _KNOWN + "WHERE source = ? AND session_hint = ? LIMIT 16"
 # What a model could not do (distiller "llm") holds up nobody else.
 _WAITING: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
-        changed_at, pending_since, distilled_size, turn, skip, not_before, coalesce(attempts, 0)
+        changed_at, pending_since, distilled_size, turn, skip, not_before, coalesce(attempts, 0), owed_since
     FROM logs
     LEFT JOIN (
         SELECT log_id, max(not_before) AS not_before, max(attempts) AS attempts FROM failures
         WHERE distiller <> 'llm' GROUP BY log_id
     ) ON log_id = logs.id
 """
-# A log that the first distiller has read further than the second: settled, not set aside, not already in a batch. That
-# the first one's newer cursor stands before the second's means that the log was rewritten.
+# A log that the first distiller has read further than the second: not set aside, not already in a batch. What has come
+# since need not have settled. That the first one's newer cursor stands before the second's means a rewritten log.
 _OWED: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
-        changed_at, pending_since, distilled_size, turn, skip, failures.not_before, coalesce(attempts, 0)
+        changed_at, pending_since, distilled_size, turn, skip, failures.not_before, coalesce(attempts, 0),
+        owed_since
     FROM logs JOIN cursors AS first ON first.log_id = logs.id AND first.distiller = :first
     LEFT JOIN cursors AS second ON second.log_id = logs.id AND second.distiller = :second
     LEFT JOIN failures ON failures.log_id = logs.id AND failures.distiller = :second
-    WHERE gone_at IS NULL AND skip IS NULL AND NOT machine_run AND first.offset > 0
+    WHERE gone_at IS NULL AND (skip IS NULL OR skip = 'unsettled') AND NOT machine_run AND first.offset > 0
         AND (
             second.offset IS NULL OR second.offset < first.offset
             OR (second.offset > first.offset AND second.updated_at < first.updated_at)
@@ -102,7 +103,10 @@ class KnownLog(Struct, frozen=True, gc=False):
 
 
 class PendingLog(Struct, frozen=True, gc=False):
-    """A log with work to do, with all that decides when. `not_before` and `attempts` come from failures."""
+    """A log with work to do, with all that decides when. `not_before` and `attempts` come from failures.
+
+    `owed_since`: when the first byte was seen that the heuristics have read and a model was not yet shown.
+    """
 
     id: int
     source: str
@@ -118,6 +122,7 @@ class PendingLog(Struct, frozen=True, gc=False):
     skip: Skip | None
     not_before: float | None
     attempts: int
+    owed_since: float | None
 
 
 class Catalogue(Part):
@@ -296,4 +301,5 @@ def _pending(row: Row) -> PendingLog:
         skip=Skip(row[16]) if row[16] else None,
         not_before=row[17],
         attempts=row[18],
+        owed_since=row[19],
     )

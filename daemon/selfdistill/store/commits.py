@@ -32,6 +32,11 @@ _FACTS: Final = """
         pending_since = :pending_since,
         distilled_size = :distilled_size,
         skip = :skip, skip_detail = '',
+        owed_since = CASE WHEN EXISTS (
+            SELECT 1 FROM cursors WHERE log_id = :id AND distiller <> :distiller AND offset >= :offset
+        ) THEN NULL ELSE coalesce(owed_since, max(:began, coalesce((
+            SELECT max(updated_at) FROM cursors WHERE log_id = :id AND distiller <> :distiller
+        ), 0))) END,
         records_total = records_total * :keep + :total,
         records_known = records_known * :keep + :known,
         records_ignored = records_ignored * :keep + :ignored,
@@ -40,6 +45,14 @@ _FACTS: Final = """
         unknown_types = :unknown_types,
         outcome = coalesce(:outcome, outcome),
         failure_probability = coalesce(:failure_probability, failure_probability)
+    WHERE id = :id
+"""
+
+# After a second distiller's last piece: what the first has read beyond it came while it was at work.
+_SHOWN: Final = """
+    UPDATE logs SET owed_since = CASE WHEN EXISTS (
+        SELECT 1 FROM cursors WHERE log_id = :id AND distiller <> :distiller AND offset > :offset
+    ) THEN :now END
     WHERE id = :id
 """
 
@@ -144,6 +157,8 @@ class Commits(Deriving):
             save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
             if not work.second:
                 self._database.run(_FACTS, _facts(work, log))
+            elif work.complete:
+                self._database.run(_SHOWN, {**_reach(work), "now": self._clock()})
         touched.keys.update((item.project, item.finding.merge_key) for item in seen)
         touched.keys.update(dropped.values())
         touched.doubtful |= raised | {merge_key for _, merge_key in dropped.values()}
@@ -198,7 +213,6 @@ def _facts(work: Commit, log: _Log) -> dict[str, object]:
     dev, ino, size, mtime_ns, ctime_ns = log.stat if seen_later else signed_stat(work.stat)
     records = work.records
     return {
-        "id": work.log_id,
         "session": storable(work.session.id),
         "parent": storable(work.session.parent),
         "machine_run": work.session.machine_run,
@@ -217,9 +231,16 @@ def _facts(work: Commit, log: _Log) -> dict[str, object]:
         "unknown": records.unknown,
         "undecodable": records.undecodable,
         "unknown_types": _merged_types(records, None if work.restart else log.unknown_types),
+        **_reach(work),
+        "began": log.changed_at if log.pending_since is None else log.pending_since,
         "outcome": work.outcome.verdict.value if work.outcome else None,
         "failure_probability": work.outcome.failure_probability if work.outcome else None,
     }
+
+
+def _reach(work: Commit) -> dict[str, object]:
+    """How far which distiller has come in which log."""
+    return {"id": work.log_id, "distiller": work.distiller, "offset": work.after.proof.offset}
 
 
 def _merged_types(records: Records, known: bytes | None) -> bytes | None:

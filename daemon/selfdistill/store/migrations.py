@@ -309,7 +309,12 @@ def spending(database: Database) -> None:
         database.run(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending)
+def owing(database: Database) -> None:
+    """Since when a log holds what the heuristics have read and a model has not been shown."""
+    database.run("ALTER TABLE logs ADD COLUMN owed_since REAL")
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

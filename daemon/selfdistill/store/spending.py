@@ -18,6 +18,8 @@ from msgspec import Struct
 from selfdistill.store.part import Part, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from selfdistill.store.database import Row
 
 LEASE_SECONDS: Final = 300.0
@@ -25,6 +27,9 @@ LEASE_SECONDS: Final = 300.0
 
 _NANO: Final = 1_000_000_000
 _BUDGET_DAY: Final = "budget_day"
+_LONGEST_REST_DAYS: Final = 7
+_SUBMISSION: Final = "submission "
+"""Stands before the name of an attempt where the id of its batch will stand."""
 
 
 class Tokens(Protocol):
@@ -51,7 +56,7 @@ class CallState(StrEnum):
     """Where a call stands."""
 
     RESERVED = "reserved"  # money is set aside; it may have been sent
-    SENT = "sent"  # it is in a batch
+    SENT = "sent"  # it is in a batch, or was about to be handed over in one
     SETTLED = "settled"  # its answer is here, not yet applied
     APPLIED = "applied"
     FAILED = "failed"  # it may be reserved again
@@ -77,6 +82,11 @@ class Spend(Struct, frozen=True):
     cost_usd: Decimal
     unpriced: int
 
+    @property
+    def prompt_tokens(self) -> int:
+        """All that the models were given to read, whatever was paid for it."""
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
+
 
 class StoredAnswer(Struct, frozen=True):
     """An answer that was paid for and not yet applied."""
@@ -86,6 +96,14 @@ class StoredAnswer(Struct, frozen=True):
     project: str
     model: str
     body: bytes
+
+
+class Submission(Struct, frozen=True):
+    """Calls that were to be handed over as one batch, at this time, and of whose batch no id was heard."""
+
+    id: str
+    keys: tuple[str, ...]
+    at: float
 
 
 class BudgetDay(Struct, frozen=True):
@@ -99,12 +117,13 @@ def next_budget_day(known: BudgetDay, now: float) -> BudgetDay:
     """The day to count for at this time (UTC). It never goes back, so a clock set back frees no money.
 
     A clock that had run far ahead must not stop everything until its date is reached: when the clock, still behind,
-    comes to the day after the one it showed, the day follows it. Any other jump of it starts that wait again.
+    comes to a later day than the one it showed, the day follows it. It may be a few days later, for machines are turned
+    off over a weekend; a longer jump, or one back, starts that wait again.
     """
     today = _utc_day(now)
     if today >= known.day:
         return BudgetDay(today)
-    if known.behind and today == _day_after(known.behind):
+    if known.behind and 0 < _days(known.behind, today) <= _LONGEST_REST_DAYS:
         return BudgetDay(today)
     return known if today == known.behind else BudgetDay(known.day, behind=today)
 
@@ -143,15 +162,38 @@ class Spending(Part):
             )
         return Grant.GRANTED
 
-    def mark_sent(self, key: str, batch: str, *, log_id: int = 0, question: bytes = b"") -> None:
-        """The call is part of this batch: it stays under way until settled or released, however long that takes.
+    def mark_submitting(self, submission: str, calls: Mapping[str, tuple[int, bytes]], now: float) -> None:
+        """These calls, each with its log and its question, are about to be handed over as one batch.
 
-        `question` is what its answer will be judged by, kept until then.
+        They stay under way until settled or released, however long that takes: a process that is killed now leaves it
+        to the next one to find out at the service whether there is such a batch. `question` is what the answer will be
+        judged by, kept until then. `submission` names the attempt; no batch of a service may have that name.
         """
+        with self._database.transaction():
+            for key, (log_id, question) in calls.items():
+                self._database.run(
+                    "UPDATE calls SET state = 'sent', batch = ?, log_id = ?, question = ?, reserved_at = ?"
+                    " WHERE key = ?",
+                    (_SUBMISSION + submission, log_id, question, now, key),
+                )
+
+    def mark_sent(self, submission: str, batch: str) -> None:
+        """The calls of this submission are in this batch."""
         self._database.run(
-            "UPDATE calls SET state = 'sent', batch = ?, log_id = ?, question = ? WHERE key = ?",
-            (batch, log_id, question, key),
+            "UPDATE calls SET batch = ? WHERE batch = ? AND state = 'sent'", (batch, _SUBMISSION + submission)
         )
+
+    def open_submissions(self, now: float) -> list[Submission]:
+        """What was to be handed over by a process that did not say how it went, and cannot be about it any more."""
+        rows = self._database.rows(
+            "SELECT batch, key, reserved_at FROM calls WHERE state = 'sent' AND batch GLOB ? ORDER BY number",
+            (f"{_SUBMISSION}*",),
+        )
+        keys: dict[tuple[str, float], list[str]] = {}
+        for batch, key, at in rows:
+            if abs(now - at) >= LEASE_SECONDS:
+                keys.setdefault((batch.removeprefix(_SUBMISSION), at), []).append(key)
+        return [Submission(name, tuple(found), at) for (name, at), found in keys.items()]
 
     def question(self, key: str) -> bytes | None:
         """What was kept for a call that is in a batch; None for any other."""
@@ -161,8 +203,10 @@ class Spending(Part):
     def open_batches(self) -> dict[str, list[str]]:
         """The keys that wait for a batch, by its id."""
         batches: dict[str, list[str]] = {}
-        for batch, key in self._database.rows("SELECT batch, key FROM calls WHERE state = 'sent' ORDER BY number"):
-            batches.setdefault(batch, []).append(key)
+        rows = self._database.rows("SELECT batch, key FROM calls WHERE state = 'sent' ORDER BY number")
+        for batch, key in rows:
+            if not batch.startswith(_SUBMISSION):
+                batches.setdefault(batch, []).append(key)
         return batches
 
     def store_answer(self, key: str, body: bytes, tokens: Tokens, cost: Decimal | None) -> bool:
@@ -216,6 +260,11 @@ class Spending(Part):
         """What counts against the cap now."""
         known = self._budget_day()
         return self._sum_charges("day = ?", next_budget_day(known, now).day)
+
+    def budget_day_ahead(self, now: float) -> str:
+        """The day that money is counted for, if the clock was set back behind it; else ""."""
+        day = next_budget_day(self._budget_day(), now).day
+        return day if day > _utc_day(now) else ""
 
     def spend_of_run(self, run: str) -> Spend:
         """What one run has cost."""
@@ -321,8 +370,8 @@ def _nano(dollars: Decimal | None) -> int:
     return 0 if dollars is None else int((dollars * _NANO).to_integral_value(rounding=ROUND_CEILING))
 
 
-def _day_after(day: str) -> str:
-    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+def _days(begin: str, end: str) -> int:
+    return (date.fromisoformat(end) - date.fromisoformat(begin)).days
 
 
 def _utc_day(now: float) -> str:

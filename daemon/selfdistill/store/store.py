@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from selfdistill.errors import InternalError
+from selfdistill.store.accounts import Accounts
 from selfdistill.store.catalogue import Catalogue
 from selfdistill.store.census import Census
 from selfdistill.store.checkouts import Checkouts
@@ -17,7 +18,6 @@ from selfdistill.store.rehearsal import open_rehearsal
 from selfdistill.store.runs import Runs
 from selfdistill.store.search import Search
 from selfdistill.store.snapshot import Snapshot, open_snapshot
-from selfdistill.store.spending import Spending
 from selfdistill.store.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from selfdistill.store.lessons import Derive, Verdict
 
 
-class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, Search, Runs, Spending):
+class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, Search, Runs, Accounts):
     """One open store. Any thread may use it, one at a time; other processes may write beside it.
 
     Every method raises `errors.StoreError`s: StoreFull and StoreBusy are temporary and leave nothing behind.

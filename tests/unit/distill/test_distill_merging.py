@@ -78,6 +78,27 @@ def test_the_order_of_findings_never_shows() -> None:
     assert lesson.tags == ("tag1", "tag2", "tag3")
 
 
+def test_the_model_is_that_of_the_strongest_finding_that_has_one() -> None:
+    """Whatever the order, a lesson names the model that told it best, also where a rule of ours words it."""
+    told = [
+        replace(one, distiller="llm", finding=replace(one.finding, model=model))
+        for one, model in (
+            (stored(1, ("a",), ("u1",), strength=0.3), "claude-a"),
+            (stored(2, ("b",), ("u2",), strength=0.6), "claude-c"),
+            (stored(3, ("c",), ("u3",), strength=0.6), "claude-b"),
+        )
+    ]
+    ruled = stored(4, ("d",), ("u4",), strength=0.9)
+    for order in itertools.permutations((*told, ruled)):
+        lesson = derive(order)
+        assert lesson is not None
+        assert (lesson.model, lesson.distiller) == ("claude-c", "heuristic")
+    alone, without = derive(told), derive([ruled])
+    assert alone is not None
+    assert without is not None
+    assert (alone.model, alone.distiller, without.model) == ("claude-c", "llm", "")
+
+
 def test_two_sessions_make_a_waiting_lesson_active() -> None:
     """What needs two independent sessions waits for the second."""
     one, two = stored(1, ("a",), ("u1",)), stored(2, ("b",), ("u2",))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from selfdistill.distill.llm.asking import Request, Usage
 from selfdistill.distill.llm.budget import most_it_can_cost, prompt_tokens_bound, request_key
-from selfdistill.distill.llm.prices import DEFAULT_MODEL, PRICES, cost, price_of, takes_effort, worst_case
+from selfdistill.distill.llm.prices import DEFAULT_MODEL, PRICES, cost, is_cached, price_of, takes_effort, worst_case
 
 MILLION = 1_000_000
 counts = st.integers(0, 3 * MILLION)
@@ -56,6 +56,14 @@ def test_unknown_model_has_no_price(model: str) -> None:
     assert cost(model, Usage(1, 1)) is None
     assert worst_case(model, 1, 1) is None
     assert not takes_effort(model)
+
+
+def test_short_beginnings_are_not_cached() -> None:
+    """Whether our system prompt is cached hangs on the model; of an unknown one nobody knows."""
+    assert is_cached(DEFAULT_MODEL, 512)
+    assert not is_cached(DEFAULT_MODEL, 511)
+    assert not is_cached("claude-haiku-4-5-20251001", 4095)
+    assert not is_cached("kettle-7b", 100_000)
 
 
 @given(counts, counts, counts, counts, st.sampled_from([price.model for price in PRICES]), st.booleans())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from selfdistill.distill.llm.asking import Usage
 from selfdistill.store import Store
-from selfdistill.store.spending import LEASE_SECONDS, BudgetDay, Grant, next_budget_day
+from selfdistill.store.spending import LEASE_SECONDS, BudgetDay, Grant, Submission, next_budget_day
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of its own in there
 NOON = 1_795_003_200.0  # 2026-11-18 12:00 UTC
@@ -163,8 +163,8 @@ def test_batch_is_under_way_however_long(path: Path, store: Store) -> None:
     """What is in a batch is found again after a restart and not asked a second time."""
     for key in ("a", "b", "c"):
         reserve(store, key)
-    store.mark_sent("a", "batch 1")
-    store.mark_sent("b", "batch 1")
+    store.mark_submitting("one", {"a": (1, b"?"), "b": (2, b"?")}, NOON)
+    store.mark_sent("one", "batch 1")
     store.close()
     again = open_store(path)
     assert again.open_batches() == {"batch 1": ["a", "b"]}
@@ -174,6 +174,23 @@ def test_batch_is_under_way_however_long(path: Path, store: Store) -> None:
     assert again.open_batches() == {}
     assert again.spend_by_day()["2026-11-18"].cost_usd == CENT / 2 + CENT
     assert reserve(again, "b") is Grant.GRANTED
+    again.close()
+
+
+def test_submission_without_an_end_is_found_again(path: Path, store: Store) -> None:
+    """What was about to be handed over stays under way, and is told of once nobody can be about it any more."""
+    for key in ("a", "b"):
+        reserve(store, key)
+    store.mark_submitting("one", {"a": (1, b"?"), "b": (2, b"??")}, NOON)
+    store.close()
+    again = open_store(path)
+    later = NOON + LEASE_SECONDS
+    assert (again.open_batches(), again.open_submissions(NOON + 1)) == ({}, [])
+    assert again.open_submissions(later) == [Submission("one", ("a", "b"), NOON)]
+    assert reserve(again, "a", now=later) is Grant.UNDER_WAY
+    again.mark_sent("one", "batch 1")
+    assert (again.open_batches(), again.open_submissions(later)) == ({"batch 1": ["a", "b"]}, [])
+    assert (again.question("b"), spent(again)) == (b"??", 2 * CENT)
     again.close()
 
 
@@ -233,6 +250,16 @@ def test_clock_that_ran_ahead_does_not_stop_us_for_ever(store: Store) -> None:
     assert reserve(store, "c", cap="0.01", now=NOON) is Grant.OVER_CAP
     assert reserve(store, "d", cap="0.01", now=NOON + DAY) is Grant.GRANTED
     assert reserve(store, "e", cap="0.01", now=NOON + DAY) is Grant.OVER_CAP
+
+
+def test_machine_that_rests_over_the_weekend_is_not_stopped(store: Store) -> None:
+    """After a visit to 2106 a machine that is not on each day has money again on its next day, and `status` is told."""
+    reserve(store, "a", cap="0.01", now=NOON + 80 * 365 * DAY)
+    assert reserve(store, "b", cap="0.01", now=NOON) is Grant.OVER_CAP
+    assert store.budget_day_ahead(NOON) == "2106-10-30"
+    assert store.budget_day_ahead(NOON + 3 * DAY) == ""
+    assert reserve(store, "c", cap="0.01", now=NOON + 3 * DAY) is Grant.GRANTED
+    assert reserve(store, "d", cap="0.01", now=NOON + 3 * DAY) is Grant.OVER_CAP
 
 
 def test_clock_gone_wild_frees_no_money(store: Store) -> None:

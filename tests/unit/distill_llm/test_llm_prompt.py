@@ -17,6 +17,7 @@ from selfdistill.distill.llm.known import (
     remembered,
     resembling,
 )
+from selfdistill.distill.llm.prices import DEFAULT_MODEL, is_cached
 from selfdistill.distill.llm.prompt import SYSTEM, build, nonce_of
 from selfdistill.distill.llm.schema import SCHEMA
 from selfdistill.distill.llm.transcript import chronicle
@@ -39,6 +40,11 @@ from unit.distill_llm.llm_cases import KNOWN, kettle, selection
 def test_system_prompt_is_the_same_for_every_session() -> None:
     """Nothing of a session is in the system prompt, so that it can be cached."""
     assert build(selection(), "kettle").system is SYSTEM is build(selection(Story()), "other", [KNOWN], "b").system
+
+
+def test_system_prompt_is_long_enough_for_the_cache() -> None:
+    """The default model caches it: without that, marking it would be for nothing."""
+    assert is_cached(DEFAULT_MODEL, build(selection(), "kettle").cacheable_tokens)
 
 
 def test_same_data_gives_the_same_prompt() -> None:

@@ -47,6 +47,12 @@ keyboard: qwerty
 key: value
 pwd: /home/joe/code/selfdistill
 PWD=/home/joe/code/selfdistill-with-a-long-name-2
+disk_test_configurationfile and task_live_integrationsuite1
+configd_preferences_monitor_is_running_now and mirror-pypi-organisation-packages
+ask-or-tell-the-user-about-it-today, task-ant-colony-optimisation-2024
+monkey-{HASH[:32]} and disk-{HASH} and TASK{HASH[:32]}
+EURASIAPACIFICNORTHEASTX and MSG.some_long_function_name.another_long_name
+keyJsonValueOfTheThing.toStringOfTheThing
 git@github.com:acme/tool.git
 https://user@example.test/path
 http://localhost:8080/@scope/package
@@ -133,7 +139,7 @@ HOSTILE = (
     "://", "https://a:b", "https://a:b@", "-----BEGIN ", "-----BEGIN RSA PRIVATE " + "KEY-----", "Bearer ",
     "Authorization: ",
     "Cookie: a=", "curl -u ", "mysql -u x ", "AK" + "IA", "secret ", "secret " + "aB3" * 12, "%3D",
-    "aB3dE5gH7jK9lM1n\n",
+    "aB3dE5gH7jK9lM1n\n", "da" + "pi", "_eyJ", "h" + "f_",
     'password="a\n', "api_key=a.b.", "--token ", "=AB", "[REDACTED:key] ", "ghp" + "_abc\n", "A" * 15 + ".",
 )  # fmt: skip
 

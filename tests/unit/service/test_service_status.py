@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from selfdistill.errors import CannotCreate
+from selfdistill.manifest import Usage
 from selfdistill.service import status
 from selfdistill.service.status import Status
 
@@ -40,6 +41,12 @@ def full() -> Status:
         last_analysis_mode="heuristic",
         last_sessions_processed=0,
         last_lessons_generated=3,
+        last_usage=Usage(3000, 200, 0.0004),
+        model=status.Model(
+            spent_by_day_usd={"2026-11-23": 0.5},
+            last_call=status.Call("s", "m", "applied", at, 3000, 200, None),
+            dearest_today=[status.SessionCost("s", 1, 3000, 200, 0.0004)],
+        ),
         next_wake_at=at,
         last_error=status.Problem("disk", "make room", at),
         quarantined=[status.Quarantined("s", "three failures", at)],
@@ -69,6 +76,8 @@ def test_everything_reads_back(tmp_path: Path) -> None:
     assert table["last_run_at"] == datetime(2025, 6, 15, 15, 6, 40, tzinfo=UTC)
     assert table["last_sessions_processed"] == 0
     assert table["sources"]["codex"]["unknown_types"] == {'od"d\n\x1b': 1}  # type: ignore[index]
+    assert table["model"]["spent_by_day_usd"] == {"2026-11-23": 0.5}  # type: ignore[index]
+    assert "cost_usd" not in table["model"]["last_call"]  # type: ignore[index]
 
 
 def test_absent_values_are_absent_keys(tmp_path: Path) -> None:

@@ -128,3 +128,11 @@ class BatchItem(Struct, frozen=True):
     key: str
     answer: Answer | None = None
     failure: AskFailed | None = None
+
+
+class BatchSeen(Struct, frozen=True):
+    """A batch as the service lists it; `size` in requests, 0 if it does not say; `created_at` in epoch seconds."""
+
+    id: str
+    size: int
+    created_at: float

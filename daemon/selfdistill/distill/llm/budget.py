@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 BYTES_PER_TOKEN: Final = 2
 """A prompt has at most one token for each two bytes of its UTF-8, as a bound and not as an estimate.
 
-English and code have 3.6 characters a token with the tokenizer before 2026 and 30 % more tokens since
-(platform.claude.com, "What's new in Claude Haiku 5.5"), so 2.8 bytes; Chinese has about 1.5 tokens for three bytes.
+English and code have about 2.8 bytes a token (excerpts.py); Chinese has about 1.5 tokens for three bytes.
 """
 
 _OVERHEAD_TOKENS: Final = 500

@@ -7,17 +7,20 @@ tracing, proxies) can send a transcript elsewhere. It never retries: `patience.p
 from __future__ import annotations
 
 import logging
+import math
 import time
+from datetime import datetime
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from selfdistill.distill.llm.asking import Abort, Answer, BatchItem, Request, TryLater
+from selfdistill.distill.llm.asking import Abort, Answer, BatchItem, BatchSeen, Request, TryLater
 from selfdistill.distill.llm.exchange import Failures, answer_of, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from threading import Event
 
     import anthropic
@@ -29,6 +32,8 @@ API_VERSION: Final = "2026-10-21"
 """The version of the API that SDK 2.12 speaks (its `_constants.py`); said here, as a variable could change it there."""
 
 _LOGGERS: Final = ("anthropic", "httpx2", "httpcore2")
+_PAGE: Final = 100
+_MOST_LISTED: Final = 1000
 
 
 class Limits(Struct, frozen=True):
@@ -107,6 +112,14 @@ class Asker:
         lines = self._call(lambda client: list(client.messages.batches.results(batch_id)), batch=True)
         return [self._item(line) for line in lines]
 
+    def recent(self, since: float) -> list[BatchSeen]:
+        """The batches that were made since then (epoch seconds), newest first; raises AskFailed.
+
+        Which requests are in one it does not say: only its results name them.
+        """
+        listed = self._call(lambda client: _until(client.messages.batches.list(limit=_PAGE), since))
+        return [_seen(batch) for batch in listed]
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._opened is not None:
@@ -179,6 +192,23 @@ class Asker:
             return BatchItem(key, failure=self._failures.of_batch(result))
         except TryLater as failure:
             return BatchItem(key, failure=failure)
+
+
+def _until(batches: Iterable[object], since: float) -> list[object]:
+    """The batches made since then; the iterable fetches further pages. At most `_MOST_LISTED`: some list for ever."""
+    return list(takewhile(lambda batch: _created_at(batch) >= since, islice(batches, _MOST_LISTED)))
+
+
+def _created_at(batch: object) -> float:
+    when = getattr(batch, "created_at", None)
+    return when.timestamp() if isinstance(when, datetime) else math.inf
+
+
+def _seen(batch: object) -> BatchSeen:
+    counts = getattr(batch, "request_counts", None)
+    sizes = [getattr(counts, name, None) for name in ("processing", "succeeded", "errored", "canceled", "expired")]
+    size = sum(one for one in sizes if isinstance(one, int))
+    return BatchSeen(str(getattr(batch, "id", "")), size, _created_at(batch))
 
 
 _MISSHAPEN: Final = (ValueError, TypeError, AttributeError, KeyError, RecursionError)

@@ -59,7 +59,12 @@ _BATCH_ENDS: Final = {
 
 
 def parameters(request: Request) -> dict[str, Any]:
-    """The arguments of `messages.create` for this request: cacheable system prompt, one user text, a schema if any."""
+    """The arguments of `messages.create` for this request: cacheable system prompt, one user text, a schema if any.
+
+    The system prompt is about 1,300 tokens, enough for the cache of the default model (512). Writing it there costs a
+    quarter more than reading it, about 0.00003 dollars, and each further call within five minutes, as in a `run` over
+    many sessions, saves nine tenths. A model that asks for longer prompts ignores the mark, at no cost.
+    """
     output: dict[str, Any] = {}
     if request.schema is not None:
         output["format"] = {"type": "json_schema", "schema": request.schema}

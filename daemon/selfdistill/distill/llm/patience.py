@@ -20,8 +20,11 @@ CAP_SECONDS: Final = 3600.0
 
 BREAKER_FAILURES: Final = 5
 BREAKER_SECONDS: Final = 600.0
-"""First wait of an open breaker; doubled by each failed probe, at least half of it is kept. With no luck at all an hour
-of outage sees 5 calls and 4 probes."""
+"""First wait of an open breaker; doubled by a failed probe, at least half of it is kept. With no luck at all an hour of
+outage sees 5 calls and 6 probes."""
+
+BREAKER_CAP_SECONDS: Final = 1200.0
+"""Longest wait of an open breaker: a service that is back is noticed so soon, however long it was away."""
 
 BLOCKED_SECONDS: Final = 3600.0
 """One call an hour while blocked: an account that was topped up, or a key that was allowed, changes nothing here."""
@@ -134,7 +137,7 @@ def _backoff(failures: int, chance: float) -> float:
         ceiling = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (failures - 1))
         return max(_SHORTEST_SECONDS, ceiling * chance)
     # The exponent is bounded: after a weekend of failures 2.0 ** n would overflow.
-    ceiling = min(CAP_SECONDS, BREAKER_SECONDS * 2.0 ** min(failures - BREAKER_FAILURES, 10))
+    ceiling = min(BREAKER_CAP_SECONDS, BREAKER_SECONDS * 2.0 ** min(failures - BREAKER_FAILURES, 10))
     return ceiling * (0.5 + 0.5 * chance)
 
 

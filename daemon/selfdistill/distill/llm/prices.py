@@ -38,7 +38,9 @@ class Price(Struct, frozen=True):
     """What the models of one name cost, since when that was known, and from where.
 
     A prompt longer than `long_prompt_tokens` (cache reads and writes count) pays `long_rates` for every token of the
-    call. `effort`: whether the model takes the parameter of that name.
+    call. `effort`: whether the model takes the parameter of that name. `cache_minimum_tokens`: a shorter beginning of a
+    prompt is not cached, whatever the request says (about prompt caching, "cache limitations"; it does not fall from
+    one generation to the next: 4,096 for the 4.5s, 512 from Opus 5 on).
     """
 
     model: str
@@ -46,6 +48,7 @@ class Price(Struct, frozen=True):
     looked_up: str
     source: str
     effort: bool = True
+    cache_minimum_tokens: int = 512
     long_prompt_tokens: int | None = None
     long_rates: Rates | None = None
 
@@ -67,22 +70,29 @@ PRICES: Final[tuple[Price, ...]] = (
         long_prompt_tokens=100_000,
         long_rates=_rates("0.50", "2.50", "0.625", "0.05"),
     ),
-    Price("claude-haiku-4-5", _rates("1", "5", "1.25", "0.10"), _LOOKED_UP, "official", effort=False),
+    Price(
+        "claude-haiku-4-5",
+        _rates("1", "5", "1.25", "0.10"),
+        _LOOKED_UP,
+        "official",
+        effort=False,
+        cache_minimum_tokens=4096,
+    ),
     Price(
         "claude-sonnet-5-5",
         _rates("2", "10", "2.50", "0.10"),
         _LOOKED_UP,
         "official; cache reads, halved on 2026-10-07, agreed",
     ),
-    Price("claude-sonnet-5", _rates("2", "10", "2.50", "0.20"), _LOOKED_UP, "official"),
-    Price("claude-sonnet-4-6", _SONNET_4, _LOOKED_UP, "official"),
-    Price("claude-sonnet-4-5", _SONNET_4, _LOOKED_UP, "official", effort=False),
+    Price("claude-sonnet-5", _rates("2", "10", "2.50", "0.20"), _LOOKED_UP, "official", cache_minimum_tokens=1024),
+    Price("claude-sonnet-4-6", _SONNET_4, _LOOKED_UP, "official; cache agreed", cache_minimum_tokens=2048),
+    Price("claude-sonnet-4-5", _SONNET_4, _LOOKED_UP, "official", effort=False, cache_minimum_tokens=1024),
     Price("claude-opus-5-5", _rates("4", "20", "5", "0.20"), _LOOKED_UP, "official"),
     Price("claude-opus-5", _OPUS_45_TO_5, _LOOKED_UP, "official"),
-    Price("claude-opus-4-8", _OPUS_45_TO_5, _LOOKED_UP, "official"),
-    Price("claude-opus-4-7", _OPUS_45_TO_5, _LOOKED_UP, "official"),
-    Price("claude-opus-4-6", _OPUS_45_TO_5, _LOOKED_UP, "official"),
-    Price("claude-opus-4-5", _OPUS_45_TO_5, _LOOKED_UP, "official"),
+    Price("claude-opus-4-8", _OPUS_45_TO_5, _LOOKED_UP, "official", cache_minimum_tokens=1024),
+    Price("claude-opus-4-7", _OPUS_45_TO_5, _LOOKED_UP, "official", cache_minimum_tokens=2048),
+    Price("claude-opus-4-6", _OPUS_45_TO_5, _LOOKED_UP, "official", cache_minimum_tokens=4096),
+    Price("claude-opus-4-5", _OPUS_45_TO_5, _LOOKED_UP, "official", cache_minimum_tokens=4096),
     Price("claude-fable-5-2", _rates("8", "40", "10", "0.20"), _LOOKED_UP, "one price list (rightsize 0.10.2)"),
     Price("claude-fable-5-1", _rates("10", "50", "12.50", "0.25"), _LOOKED_UP, "official"),
     Price("claude-fable-5", _rates("10", "50", "12.50", "1"), _LOOKED_UP, "official"),
@@ -117,6 +127,12 @@ def cost(model: str, usage: Usage, *, batch: bool = False) -> Decimal | None:
 def worst_case(model: str, prompt_tokens: int, max_output_tokens: int, *, batch: bool = False) -> Decimal | None:
     """The most that such a call can cost: the whole prompt written to the cache, and every output token used."""
     return cost(model, Usage(output_tokens=max_output_tokens, cache_write_tokens=prompt_tokens), batch=batch)
+
+
+def is_cached(model: str, tokens: int) -> bool:
+    """Whether so long a beginning of a prompt is cached, if the request asks for it. Unknown models: no."""
+    price = price_of(model)
+    return price is not None and tokens >= price.cache_minimum_tokens
 
 
 def takes_effort(model: str) -> bool:

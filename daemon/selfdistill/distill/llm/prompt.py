@@ -90,6 +90,11 @@ class Prompt(Struct, frozen=True):
         """About how many input tokens the call costs, by our own estimate (`excerpts.py`)."""
         return tokens(weight(self.system) + weight(self.user)) + MESSAGE_TOKENS
 
+    @property
+    def cacheable_tokens(self) -> int:
+        """About how many of them are the same in every call."""
+        return tokens(weight(self.system))
+
 
 def nonce_of(selection: Selection, *more: str) -> str:
     """A code for the fences that the text cannot contain on purpose: a hash of the text itself.

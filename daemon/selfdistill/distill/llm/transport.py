@@ -62,8 +62,9 @@ class Wire(httpx2.BaseTransport):
         self._headers = headers
         self._patrol = patrol
         # trust_env=False: SSL_CERT_FILE and friends must not add an authority that may read transcripts.
+        # A local service without TLS does not wait for the authorities to be read (80 ms).
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=httpx2.create_ssl_context(trust_env=False) if origin.scheme == "https" else None,
             max_connections=1,
             network_backend=_Backend(patrol),
         )
