@@ -229,20 +229,20 @@ class Survey:
         gone = {str(log.id): log for log in known if next(iter(stat_logs([log.path])))[1] is Skip.GONE}
         found = next((log for log in gone.values() if _same_bytes(log.stat, seen)), None)
         if gone and found is None:
-            found = gone.get(self._origin(gone, path, seen))
+            found = gone.get(self._origin(gone, path, seen, owner.source))
         if found is None or not self._store.rename(found.id, path):
             return None
         self.hot.pop(found.path, None)
         return found
 
-    def _origin(self, gone: Mapping[str, KnownLog], path: Path, seen: Stat) -> str:
+    def _origin(self, gone: Mapping[str, KnownLog], path: Path, seen: Stat, source: Source) -> str:
         """Which of the vanished logs' cursors fits the bytes at this path; "" for none."""
         cursors = {key: self._store.cursor(log.id, self._distiller) for key, log in gone.items()}
         vanished = [Vanished(key, gone[key].stat, cursor.proof) for key, cursor in cursors.items() if cursor]
         if not vanished:
             return ""
         try:
-            with open_log(path) as opened:
+            with open_log(path, source.layout) as opened:
                 found = origin(vanished, seen, opened.proof)
         except LogProblem:  # whoever distills it meets the same problem, and the ledger tells it then
             return ""
