@@ -13,14 +13,14 @@ from selfdistill.errors import CannotCreate
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.roots import examine_root
 from selfdistill.ingest.scanning import scan_root
-from selfdistill.service.surveying import watched_sources
+from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from selfdistill.cli.context import Context
-    from selfdistill.service.surveying import Watched
+    from selfdistill.service.watched import Watched
 
 _ROOT_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
 

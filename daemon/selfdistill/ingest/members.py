@@ -62,6 +62,8 @@ def stat_of_document(path: Path, companions: Iterable[PurePath]) -> Stat | Skip:
     for directory in companions:
         for result in _stats_in(directory, left):
             left -= 1
+            if (result.st_dev, result.st_ino) == (seen.dev, seen.ino):
+                continue  # the document's own directory is a companion: itself counts once
             size += result.st_size if stat.S_ISREG(result.st_mode) else 0
             mtime_ns, ctime_ns = max(mtime_ns, result.st_mtime_ns), max(ctime_ns, result.st_ctime_ns)
     return Stat(seen.dev, seen.ino, size, mtime_ns, ctime_ns)

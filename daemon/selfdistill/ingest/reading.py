@@ -16,6 +16,7 @@ from selfdistill.ingest.identity import HEAD_BYTES, TAIL_BYTES, digest, proof_of
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.problems import log_problem, problem_of
 from selfdistill.ingest.rendered import DocumentRendering, RenderedText
+from selfdistill.ingest.sessions import SessionRendering
 from selfdistill.layouts import Database, Document, Layout
 from selfdistill.model import Proof, Skip, Span, Stat
 
@@ -268,7 +269,7 @@ def open_log(path: Path, layout_of: Callable[[PurePath], Layout | None] = lines_
         layout = layout_of(path.parent)
         if not isinstance(layout, Database):
             raise problem_of(path, problem) from problem
-        return OpenLog(path, _session_text(path, layout))
+        return OpenLog(path, RenderedText(path, SessionRendering(path, layout)))
     except OSError as problem:
         raise problem_of(path, problem) from problem
     try:
@@ -291,13 +292,6 @@ def _text_of(path: Path, file: _Plain, layout: Layout | None) -> Text:
         return RenderedText(path, DocumentRendering(path, layout))
     what = "it is a database of many sessions"
     raise log_problem(path, Skip.NOT_REGULAR, what, f"Name one of them: {printable(path)}/SESSION.")
-
-
-def _session_text(path: Path, layout: Database) -> Text:
-    """The text of one session in a database."""
-    from selfdistill.ingest.sessions import SessionRendering  # noqa: PLC0415 - SQLite is not for who has no such agent
-
-    return RenderedText(path, SessionRendering(path, layout))
 
 
 def _pread(descriptor: int, length: int, offset: int) -> bytes:

@@ -26,7 +26,7 @@ from selfdistill.service.pipeline import BYTES_PER_MIB
 from selfdistill.service.recognising import logs_of, source_of
 from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, new_run_id, newest_sessions
 from selfdistill.service.status import State, write
-from selfdistill.service.surveying import watched_sources
+from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
 from selfdistill.store import PendingLog
 

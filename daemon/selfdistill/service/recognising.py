@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from selfdistill.errors import LogProblem
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.reading import open_log
+from selfdistill.ingest.sessions import sessions
 from selfdistill.layouts import Database
 from selfdistill.model import Skip, Stat
 from selfdistill.sources import SOURCES, for_path
@@ -47,8 +48,6 @@ def logs_of(path: Path, source: Source) -> dict[Path, Stat]:
     """The logs that a path stands for, and what each looks like. Raises LogProblem."""
     layout = None if is_session(path) else source.layout(path)
     if isinstance(layout, Database):
-        from selfdistill.ingest.sessions import sessions  # noqa: PLC0415 - SQLite only for who has such an agent
-
         return sessions(path, layout)
     with open_log(path, source.layout) as opened:
         return {path: opened.stat}
