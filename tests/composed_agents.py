@@ -15,6 +15,7 @@ from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.sources.base import Facts, Parser
 from selfdistill.sources.claude_code import ClaudeCode
 
+NOW = Settling(settle_seconds=0.0, max_wait_minutes=1e-9, open_call_hours=1e-9)  # not even a millisecond of quiet
 FACTS = Facts("Invented", "none", "nowhere", "records", "nothing")
 QUERIES = Queries(
     sessions="SELECT s.id, s.changed, (SELECT count(*) FROM records r WHERE r.session = s.id) FROM sessions s",
@@ -153,7 +154,7 @@ def lines_of(name: str) -> list[bytes]:
 
 def composed(home: Home) -> Assembly:
     """The parts of the program for these two agents alone, in this process; everything settles at once."""
-    return assemble(Config(settling=Settling(settle_seconds=0.0)), home.places(), home.path, {}, agents=AGENTS)
+    return assemble(Config(settling=NOW), home.places(), home.path, {}, agents=AGENTS)
 
 
 def notebook(lines: list[bytes], *, last_is_open: bool = False) -> bytes:

@@ -146,7 +146,7 @@ class TestNoTrace:
 
 
 def test_private_copy_serves_all_sessions_and_leaves_no_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One copy is made for all sessions of a database that cannot be opened in place; it has no name while it is used."""
+    """One copy serves all sessions of a database that cannot be opened in place; it has no name while it is used."""
     temporary = path.parent.parent / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -156,9 +156,9 @@ def test_private_copy_serves_all_sessions_and_leaves_no_name(path: Path, monkeyp
     left = crashed(path, writer)
     Path(f"{left}-shm").unlink()
     assert len(sessions(left, LAYOUT)) == 3
-    kept = foreign._kept.copy.connection  # noqa: SLF001 - that it is one and the same cannot be seen from outside
+    kept = foreign._kept.copy.connection
     assert [text_of(left / key) for key in "abc"] == [LINES] * 3
-    assert foreign._kept.copy.connection is kept  # noqa: SLF001
+    assert foreign._kept.copy.connection is kept
     assert list(temporary.iterdir()) == []
     foreign.let_go()
 
@@ -178,7 +178,7 @@ def test_reading_beside_a_busy_writer_is_consistent(path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
-    lengths = []
+    lengths: list[int] = []
     try:
         while len(lengths) < 30:
             try:
@@ -233,7 +233,7 @@ def test_slow_question_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_nothing_can_be_written(path: Path) -> None:
     """A question that would change something is refused."""
     writer = Writer(path)
-    with pytest.raises(LogProblem, match="readonly|read-only|not authorized"), foreign.reading(path) as database:
+    with pytest.raises(LogProblem, match="readonly"), foreign.reading(path) as database:
         list(database.rows("DELETE FROM records"))
     writer.close()
 
@@ -260,7 +260,12 @@ def test_key_is_one_part_of_a_path(key: str) -> None:
 def test_changed_becomes_a_time(path: Path) -> None:
     """Seconds, milliseconds, ISO texts and counters of changes are each taken for what they are."""
     writer = Writer(path)
-    values = {"s": 1_780_000_000, "ms": 1_780_000_000_000, "iso": "2026-05-28T20:26:40Z", "naive": "2026-05-28 20:26:40"}
+    values = {
+        "s": 1_780_000_000,
+        "ms": 1_780_000_000_000,
+        "iso": "2026-05-28T20:26:40Z",
+        "naive": "2026-05-28 20:26:40",
+    }
     for key, changed in values.items():
         writer.run("INSERT INTO sessions VALUES (?, ?)", key, changed)
     writer.run("INSERT INTO sessions VALUES ('counter', 7), ('odd', 'v7-x'), ('none', NULL)")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selfdistill.layouts import Database
 
 REST: Final = 30  # times as long as the last listing took: 3 % of a core for a database that is written to all the time
+CHEAP_SECONDS: Final = 0.05  # a listing that takes no longer may follow every hint: they come once a second
 RACY_NS: Final = 2_000_000_000  # a file written so lately may change again without a new time or size
 _NEVER: Final = Stat(0, 0, -1, 0, 0)
 
@@ -61,7 +62,8 @@ class Listings:
             raise
         finally:
             now = time.monotonic()
-            self._rests_until[path] = now + REST * (now - begun)
+            if now - begun > CHEAP_SECONDS:
+                self._rests_until[path] = now + REST * (now - begun)
 
     def doubt(self, path: Path) -> None:
         """List it again at the next pass, whether it changes or not."""

@@ -108,10 +108,13 @@ class Survey:
         self._composed.intersection_update(self.hot)
         seen = dict(stat_logs(path for path in self.hot if path not in self._composed))
         seen |= {path: self._stat(path) for path in self._composed}
-        return self.look([path for path, now in seen.items() if now != self.hot[path]])
+        return self.look([path for path, now in seen.items() if now != self.hot[path]], hinted=False)
 
-    def look(self, paths: Iterable[Path]) -> list[Change]:
-        """Look at these paths: logs, what belongs to logs, or directories in which there may be some."""
+    def look(self, paths: Iterable[Path], *, hinted: bool = True) -> list[Change]:
+        """Look at these paths: logs, what belongs to logs, or directories in which there may be some.
+
+        A database that takes long to list is left to the passes if this is only a hint.
+        """
         changes: list[Change] = []
         composed: set[Path] = set()
         with self._store.transaction():
@@ -125,7 +128,7 @@ class Survey:
                     wanted = Skip.EXCLUDED if owner.excludes(path) else seen
                     changes += self._note(owner, path, wanted, self._store.log_at(path))
         for owner, path, layout in self._composed_of(sorted(composed)):
-            changes += self._take_in_composed(owner, path, layout, hinted=True)
+            changes += self._take_in_composed(owner, path, layout, hinted=hinted)
         return changes
 
     def load_hot(self, younger_than: float) -> None:
