@@ -128,7 +128,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "llm.budget_tokens": "How much of a session the model is shown, in tokens: all that fits, else what tells most.",
     "logging": "What selfdistill says of itself (systemd: in the journal).",
     "logging.level": "debug, info, warning or error.",
-    "sources": "One table per agent: claude_code, codex, role_content.",
+    "sources": "One table per agent.",
     "sources.NAME.enabled": "false: leave this agent's logs alone.",
     "sources.NAME.roots": "Directories to watch instead of the ones found by default; ~ is your home.",
     "sources.NAME.exclude": 'Globs of logs to leave alone, e.g. ["*/secret-project/*"].',

@@ -221,6 +221,15 @@ class TestInit:
         assert "settle_seconds = 7" in path.read_text()
         assert run(tmp_path, "config", "check").returncode == 0
 
+    def test_agents_that_are_not_there(self, tmp_path: Path) -> None:
+        """Agents of which there is nothing share one line; a root that the user named is told of by itself."""
+        repaired("1").write(tmp_path)
+        told = run(tmp_path, "init").stdout
+        assert "codex" in told.partition("Not found here")[2]
+        path = tmp_path / ".config/selfdistill/config.toml"
+        path.write_text('[sources.codex]\nroots = ["/nowhere/sessions"]\n')
+        assert re.search(r"codex +/nowhere/sessions: missing", run(tmp_path, "init").stdout)
+
     def test_roots_of_this_shell(self, tmp_path: Path) -> None:
         """Roots that only the shell's variables name are written down, with whatever is in their names, and count."""
         elsewhere = tmp_path / 'my "odd" \\ place'

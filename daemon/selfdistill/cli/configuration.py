@@ -66,7 +66,8 @@ def load(path: Path, known_sources: Sequence[str], home: Path, *, required: bool
 def example(known_sources: Sequence[str]) -> str:
     """The text of config.example.toml: every option with its description, commented out, at its default."""
     tables = (_example_table(name) for name in Config.__struct_fields__ if name != "sources")
-    sources = _comment(DESCRIPTIONS["sources"]) + _source_tables(known_sources)
+    named = f"{DESCRIPTIONS['sources']} Known are: {', '.join(known_sources)}."
+    sources = _comment(named) + _source_tables(known_sources)
     return "\n".join((_EXAMPLE_HEAD, *tables, sources))
 
 

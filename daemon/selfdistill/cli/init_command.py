@@ -9,20 +9,21 @@ import tomli_w
 
 from selfdistill.cli import configuration
 from selfdistill.cli.settings import settings
-from selfdistill.errors import CannotCreate
+from selfdistill.errors import CannotCreate, LogProblem
 from selfdistill.ingest.naming import printable
-from selfdistill.ingest.roots import examine_root
+from selfdistill.ingest.roots import RootHealth, examine_root
 from selfdistill.ingest.scanning import scan_root
-from selfdistill.service.surveying import watched_sources
+from selfdistill.ingest.sessions import sessions
+from selfdistill.layouts import Database
+from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from pathlib import Path
 
     from selfdistill.cli.context import Context
-    from selfdistill.service.surveying import Watched
-
-_ROOT_VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME")
+    from selfdistill.service.watched import Watched
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,9 +48,16 @@ def run(arguments: Namespace, context: Context) -> int:
         _write(context, text)
         named = " but the roots that this shell's environment names" if roots else ""
         print(f"Wrote {path}: every line{named} is commented out, the defaults count.")
-    for watched in watched_sources(SOURCES, settings(context), context.home, context.environment):
-        for line in _found(watched):
-            print(line)
+    absent = []
+    config = settings(context)
+    for watched in watched_sources(SOURCES, config, context.home, context.environment):
+        name = watched.source.name
+        configured = bool(config.sources[name].roots) if name in config.sources else False
+        found = _found(watched, configured=configured)
+        print("".join(f"{line}\n" for line in found), end="")
+        absent += [] if found else [name]
+    if absent:
+        print(f"Not found here, and read as soon as they are: {', '.join(absent)}.")
     print("\nNext: `selfdistill run` distills what is there; `selfdistill daemon` stays and watches.")
     return 0
 
@@ -71,31 +79,45 @@ def _write(context: Context, text: str) -> None:
 
 def _resolved_roots(context: Context) -> str:
     """Roots that only this shell knows, written down: a service does not see the shell's variables."""
-    named = {name: context.environment[name] for name in _ROOT_VARIABLES if context.environment.get(name)}
-    if not named:
-        return ""
-    lines = ["\n# From this shell's environment, which a service does not see:"]
+    tables = []
     for source in SOURCES:
         usual = source.roots(context.home, {})
         here = source.roots(context.home, context.environment)
-        if here != usual:
+        if here != usual and any(context.environment.get(name) for name in source.variables):
             table = tomli_w.dumps({"roots": [str(root) for root in here]}).rstrip()
-            lines.append(f"[sources.{source.name}]\n{table}")
-    return "\n".join(lines) + "\n"
+            tables.append(f"[sources.{source.name}]\n{table}\n")
+    said = "\n# From this shell's environment, which a service does not see:\n"
+    return said + "".join(tables) if tables else ""
 
 
-def _found(watched: Watched) -> list[str]:
-    """What there is of one agent."""
+def _found(watched: Watched, *, configured: bool) -> list[str]:
+    """What there is of one agent; a place that does not exist is worth a line only if the user named it."""
     lines = []
     for root in watched.roots:
         health = examine_root(root)
-        shown = printable(root)
-        if not health.scannable:
-            lines.append(f"{watched.source.name:14} {shown}: {health.health.value}. {health.advice}".rstrip())
+        shown = f"{watched.source.name:14} {printable(root)}"
+        if health.health is RootHealth.MISSING and not configured:
             continue
-        logs = size = 0
+        if not health.scannable:
+            lines.append(f"{shown}: {health.health.value}. {health.advice}".rstrip())
+            continue
+        logs = size = unreadable = 0
         for directory in scan_root(root, watched.source.owns, watched.excludes):
-            logs += len(directory.found)
             size += sum(stat.size for _, stat in directory.found)
-        lines.append(f"{watched.source.name:14} {shown}: {logs} logs, {size / 1e6:.1f} MB")
+            counts = [_count(path, watched) for path, _ in directory.found]
+            logs += sum(count for count in counts if count is not None)
+            unreadable += counts.count(None)
+        but = f", {unreadable} databases that cannot be read" if unreadable else ""
+        lines.append(f"{shown}: {logs} logs, {size / 1e6:.1f} MB{but}")
     return lines
+
+
+def _count(path: Path, watched: Watched) -> int | None:
+    """How many logs a file is: one, or the sessions of a database; None where that does not tell."""
+    layout = watched.source.layout(path)
+    if not isinstance(layout, Database):
+        return 1
+    try:
+        return len(sessions(path, layout))
+    except LogProblem:
+        return None

@@ -13,7 +13,7 @@ from selfdistill.cli.lessons_command import shown
 from selfdistill.cli.settings import settings
 from selfdistill.ingest.naming import printable
 from selfdistill.privacy.redaction import Redactor
-from selfdistill.service.inspecting import Inspection, inspect
+from selfdistill.service.inspecting import Choice, Inspection, inspect
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -26,18 +26,31 @@ _REQUEST: Final = 60
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The log, and how to show it."""
-    parser.add_argument("path", type=Path, help="a log of any agent that selfdistill reads")
+    parser.add_argument("path", type=Path, help="a log of any agent; of a database FILE/SESSION, or FILE for a list")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
 
 def run(arguments: Namespace, context: Context) -> int:
     """Explain one log; nothing is stored."""
     inspection = inspect(arguments.path.absolute(), Redactor(settings(context).privacy.extra_patterns))
-    if arguments.json:
+    if isinstance(inspection, Choice):
+        _print_choice(arguments.path, inspection, as_json=arguments.json)
+    elif arguments.json:
         print(json.dumps(_table(inspection), indent=2, ensure_ascii=True))
     else:
         _print(arguments.path, inspection)
     return 0
+
+
+def _print_choice(path: Path, choice: Choice, *, as_json: bool) -> None:
+    """The sessions of a database, and how to see one."""
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(choice), indent=2, ensure_ascii=True))
+        return
+    print(f"{printable(path)}\n  read by {choice.source}: {len(choice.sessions)} sessions\n")
+    for one in choice.sessions:
+        print(f"  {one.changed_at[:16].replace('T', ' ')}  {one.messages:6,} messages  {one.path}")
+    print("\nSee one of them with `selfdistill inspect PATH`, its path being one of the above.")
 
 
 def _table(inspection: Inspection) -> dict[str, Any]:

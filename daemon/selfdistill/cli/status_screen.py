@@ -147,15 +147,18 @@ def _complaint(what: str, advice: str) -> list[Line]:
 def _sources(table: dict[str, Any], now: float) -> list[Line]:
     """One row per agent, with what was skipped and what was not understood below it."""
     sources = [(clean(name), source) for name, source in _tables(table, "sources")]
+    absent = table.get("absent_agents")
+    names = ", ".join(map(clean, absent)) if isinstance(absent, list) else ""
+    others: list[Line] = [[(DIM, f"  not found here: {names}")]] if names else []
     if not sources:
-        return [[("", "  No agent's logs are watched.")]]
+        return [[("", "  No agent's logs are there.")], *others]
     rows = [[name, *_cells(source, now)] for name, source in sources]
     widths = [max(map(len, column)) for column in zip(("agent", *_HEADINGS), *rows, strict=True)]
     drawn: list[Line] = [[(DIM, _row(["agent", *_HEADINGS], widths))]]
     for row, (_, source) in zip(rows, sources, strict=True):
         drawn.append([("", _row(row, widths))])
         drawn += [[(DIM, f"      {note}")] for note in _notes(source)]
-    return drawn
+    return drawn + others
 
 
 def _row(cells: list[str], widths: list[int]) -> str:

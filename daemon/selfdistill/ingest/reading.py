@@ -10,16 +10,19 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from selfdistill.errors import LogProblem
 from selfdistill.ingest.compressed import Damaged, Decompressed
 from selfdistill.ingest.framing import Framer
 from selfdistill.ingest.identity import HEAD_BYTES, TAIL_BYTES, digest, proof_of, stat_of
 from selfdistill.ingest.naming import printable
-from selfdistill.model import Proof, Skip, Span
+from selfdistill.ingest.problems import log_problem, problem_of
+from selfdistill.ingest.rendered import DocumentRendering, RenderedText
+from selfdistill.ingest.sessions import SessionRendering
+from selfdistill.layouts import Database, Document, Layout
+from selfdistill.model import Proof, Skip, Span, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 CHUNK_BYTES: Final = 1024 * 1024
 LONGEST_LINE: Final = 32 * 1024 * 1024  # bytes
@@ -28,30 +31,40 @@ COMPRESSED_SUFFIX: Final = ".zst"
 # Nothing of these blocks (O_NONBLOCK: a FIFO without a writer) or leads elsewhere (O_NOFOLLOW).
 OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_ADVICE: Final = {
-    Skip.GONE: "Nothing to do: it is forgotten once a second scan misses it too.",
-    Skip.NOT_REGULAR: "Only regular files are read as logs; replace it with the file itself, or exclude it.",
-    Skip.UNREADABLE: "Make it readable for the user that runs selfdistill, or exclude it in the configuration.",
-}
 
+class Text(Protocol):
+    """What a log says, whatever form it has on disk."""
 
-class _Bytes(Protocol):
-    def read_at(self, offset: int, length: int) -> bytes: ...
+    @property
+    def proven(self) -> bool:
+        """Whether what was read is known to be of one moment; else the bytes must be compared again."""
+
+    @property
+    def stat(self) -> Stat:
+        """What the log looked like when it was opened, or rendered."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class OpenLog:
-    """A log held open. Offsets mean bytes of its text: for `.zst` files the decompressed ones.
+    """A log held open. Offsets mean bytes of its text: decompressed where it is a `.zst`, as rendered where it is that.
 
-    `stat` is of the moment of opening. Close it, or use it in a `with` statement.
+    `stat` is of the moment of opening; of a rendered log, of its rendering, and raises LogProblem where that fails.
+    Close it, or use it in a `with` statement.
     """
 
-    def __init__(self, path: Path, descriptor: int, result: os.stat_result) -> None:
+    def __init__(self, path: Path, text: Text) -> None:
         self.path = path
-        self.stat = stat_of(result)
-        self._descriptor = descriptor
-        self._text: _Bytes = (
-            Decompressed(self._read_raw) if path.suffix == COMPRESSED_SUFFIX else _Plain(self._read_raw)
-        )
+        self._text = text
+
+    @property
+    def stat(self) -> Stat:
+        """What it looked like."""
+        return self._text.stat
 
     @property
     def size(self) -> int:
@@ -60,7 +73,7 @@ class OpenLog:
 
     @property
     def text_size(self) -> int | None:
-        """Bytes of text when it was opened; None for a compressed log, which does not say."""
+        """Bytes of text when it was opened; None for a log that does not say: compressed or rendered."""
         return self.size if isinstance(self._text, _Plain) else None
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -68,9 +81,15 @@ class OpenLog:
         try:
             return self._text.read_at(offset, length)
         except OSError as problem:
-            raise _problem(self.path, Skip.UNREADABLE, f"reading failed: {problem.strerror}") from problem
+            raise log_problem(self.path, Skip.UNREADABLE, f"reading failed: {problem.strerror}") from problem
         except Damaged as problem:
-            raise _problem(self.path, Skip.UNREADABLE, f"its compressed data is damaged: {problem}") from problem
+            what = f"its compressed data is damaged: {problem}"
+            raise log_problem(self.path, Skip.UNREADABLE, what) from problem
+
+    def confirm(self, proof: Proof) -> None:
+        """Raise LogProblem (UNSETTLED) if the log no longer holds what a proof was made of."""
+        if not self._text.proven and proof != self.proof(proof.offset):
+            raise log_problem(self.path, Skip.UNSETTLED, "it was rewritten while it was read")
 
     def proof(self, offset: int) -> Proof:
         """The proof for `offset`, from what the file holds now; unequal to any cursor's if it is shorter than that."""
@@ -89,10 +108,8 @@ class OpenLog:
         return tail
 
     def close(self) -> None:
-        """Let go of the file; later reads fail."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Let go of it; later reads fail."""
+        self._text.close()
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +117,17 @@ class OpenLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_raw(self, offset: int, length: int) -> bytes:
+
+class _Plain:
+    """The bytes of an open file as they are."""
+
+    proven = False
+
+    def __init__(self, descriptor: int, seen: Stat) -> None:
+        self._descriptor = descriptor
+        self.stat = seen
+
+    def read_at(self, offset: int, length: int) -> bytes:
         """Bytes of the file, whole: a short read is taken up again, an I/O error tried once more."""
         data = piece = _pread(self._descriptor, length, offset)
         while piece and len(data) < length:
@@ -108,12 +135,24 @@ class OpenLog:
             data += piece
         return data
 
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
-class _Plain:
-    """The bytes of a file as they are."""
 
-    def __init__(self, read_raw: Callable[[int, int], bytes]) -> None:
-        self.read_at = read_raw
+class _Packed:
+    """The bytes that a compressed file holds."""
+
+    proven = False
+
+    def __init__(self, file: _Plain) -> None:
+        self._file = file
+        self.stat = file.stat
+        self.read_at = Decompressed(file.read_at).read_at
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Lines:
@@ -214,21 +253,45 @@ class Lines:
         return (self._read_before + self._chunk[:inside])[-TAIL_BYTES:]
 
 
-def open_log(path: Path) -> OpenLog:
-    """Open a regular file for reading. Raises LogProblem with reason GONE, NOT_REGULAR or UNREADABLE; never blocks."""
+def lines_only(_path: PurePath) -> Layout | None:
+    """The layout of whatever is read as lines: none."""
+    return None
+
+
+def open_log(path: Path, layout_of: Callable[[PurePath], Layout | None] = lines_only) -> OpenLog:
+    """Open a log for reading; `layout_of` is its source's `layout`. Never blocks.
+
+    Raises LogProblem with reason GONE, NOT_REGULAR or UNREADABLE. What is rendered is rendered at the first read.
+    """
     try:
         descriptor = os.open(path, OPEN_FLAGS)
+    except NotADirectoryError as problem:
+        layout = layout_of(path.parent)
+        if not isinstance(layout, Database):
+            raise problem_of(path, problem) from problem
+        return OpenLog(path, RenderedText(path, SessionRendering(path, layout)))
     except OSError as problem:
-        raise _problem_of(path, problem) from problem
+        raise problem_of(path, problem) from problem
     try:
         result = os.fstat(descriptor)
     except OSError as problem:
         os.close(descriptor)
-        raise _problem_of(path, problem) from problem
+        raise problem_of(path, problem) from problem
     if not stat.S_ISREG(result.st_mode):
         os.close(descriptor)
-        raise _problem(path, Skip.NOT_REGULAR, "it is not a regular file")
-    return OpenLog(path, descriptor, result)
+        raise log_problem(path, Skip.NOT_REGULAR, "it is not a regular file")
+    return OpenLog(path, _text_of(path, _Plain(descriptor, stat_of(result)), layout_of(path)))
+
+
+def _text_of(path: Path, file: _Plain, layout: Layout | None) -> Text:
+    """The text of an open file."""
+    if layout is None:
+        return _Packed(file) if path.suffix == COMPRESSED_SUFFIX else file
+    file.close()
+    if isinstance(layout, Document):
+        return RenderedText(path, DocumentRendering(path, layout))
+    what = "it is a database of many sessions"
+    raise log_problem(path, Skip.NOT_REGULAR, what, f"Name one of them: {printable(path)}/SESSION.")
 
 
 def _pread(descriptor: int, length: int, offset: int) -> bytes:
@@ -238,16 +301,3 @@ def _pread(descriptor: int, length: int, offset: int) -> bytes:
         if problem.errno != errno.EIO:
             raise
     return os.pread(descriptor, length, offset)
-
-
-def _problem_of(path: Path, problem: OSError) -> LogProblem:
-    """The word for why a path cannot be opened. Only ENOENT means gone: what cannot be observed is not deleted."""
-    if problem.errno == errno.ENOENT:
-        return _problem(path, Skip.GONE, "it is not there any more")
-    if problem.errno in {errno.ELOOP, errno.ENXIO, errno.EMLINK}:  # EMLINK: a symbolic link on FreeBSD
-        return _problem(path, Skip.NOT_REGULAR, "it is a symbolic link, a socket or a device")
-    return _problem(path, Skip.UNREADABLE, problem.strerror or str(problem))
-
-
-def _problem(path: Path, reason: Skip, what: str) -> LogProblem:
-    return LogProblem(f"Cannot read the log {printable(path)}: {what}.", _ADVICE[reason], reason=reason)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from selfdistill.ingest.identity import stat_of
+from selfdistill.ingest.members import stat_of_file
 from selfdistill.model import Skip, Stat
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class _Listing:
         if self._excluded(path):
             self._problems.append((path, Skip.EXCLUDED))
             return
-        seen = _look(path)
+        seen = stat_of_file(path)
         if isinstance(seen, Stat):
             self._found.append((path, seen))
         elif seen is not Skip.GONE:  # deleted while we listed: no news
@@ -151,7 +151,7 @@ def directory_times(known: Mapping[Path, int]) -> Iterator[Path]:
 def stat_logs(paths: Iterable[Path]) -> Iterator[tuple[Path, Stat | Skip]]:
     """What each log looks like now, or why it cannot be read; GONE is one sighting and does not confirm a deletion."""
     for path in paths:
-        yield path, _look(path)
+        yield path, stat_of_file(path)
 
 
 class Absences:
@@ -169,21 +169,11 @@ class Absences:
         """
         if not root.scannable or root.empty:
             return []
-        missed = {path for path in unseen if _look(path) is Skip.GONE}
+        missed = {path for path in unseen if stat_of_file(path) is Skip.GONE}
         gone = sorted(missed & self._missed) if root.identity == self._identity else []
         self._missed = missed.difference(gone)
         self._identity = root.identity
         return gone
-
-
-def _look(path: Path) -> Stat | Skip:
-    try:
-        result = os.lstat(path)
-    except FileNotFoundError:
-        return Skip.GONE
-    except OSError:
-        return Skip.UNREADABLE
-    return stat_of(result) if stat.S_ISREG(result.st_mode) else Skip.NOT_REGULAR
 
 
 def _trusted(mtime_ns: int) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
+from selfdistill.ingest.foreign import let_go
 from selfdistill.service.model_access import load_patience, owed_logs
 from selfdistill.service.model_pass import Asked, Desk, ask_model, usage_of
 from selfdistill.service.running import Report, manifest, new_run_id
@@ -65,6 +66,7 @@ class AskerThread:
         try:
             while not self._stop.is_set():
                 wait = self.one_round()
+                let_go()
                 begun = time.monotonic()
                 self._nudged.wait(wait)
                 self._nudged.clear()

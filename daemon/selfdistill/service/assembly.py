@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,15 +16,16 @@ from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
-from selfdistill.service.surveying import Survey, watched_sources
-from selfdistill.sources import SOURCES
+from selfdistill.service.surveying import Survey
+from selfdistill.service.watched import watched_sources
+from selfdistill.sources import SOURCES, Source
 from selfdistill.store import Store
 
 
 class Assembly(Struct, frozen=True):
     """Everything that works on one store, with one clock (seconds since the epoch).
 
-    `environment` and `chosen_model` (`--model`) decide whether a model may be asked.
+    `sources` are the agents by name. `environment` and `chosen_model` (`--model`) decide whether a model may be asked.
     `complaint` is what a person must know of how it came about: a new configuration that could not be used.
     """
 
@@ -37,6 +38,7 @@ class Assembly(Struct, frozen=True):
     survey: Survey
     clock: Callable[[], float]
     environment: Mapping[str, str]
+    sources: Mapping[str, Source]
     chosen_model: str = ""
     complaint: SelfdistillError | None = None
 
@@ -57,6 +59,7 @@ def assemble(
     clock: Callable[[], float] = time.time,
     chosen_model: str = "",
     complaint: SelfdistillError | None = None,
+    agents: Sequence[Source] = SOURCES,
 ) -> Assembly:
     """Open the store and connect the parts; `rehearsal` works on a copy in memory, so nothing is written anywhere.
 
@@ -69,8 +72,9 @@ def assemble(
         prepare_state_directory(places.state)
         store = Store.open(places.database, derive=derive, clock=clock)
     distiller = HeuristicDistiller(redact)
-    pipeline = Pipeline(store, distiller, {source.name: source for source in SOURCES}, config, stopped)
-    survey = Survey(store, watched_sources(SOURCES, config, home, environment), clock, distiller.name)
+    sources = {source.name: source for source in agents}
+    pipeline = Pipeline(store, distiller, sources, config, stopped)
+    survey = Survey(store, watched_sources(agents, config, home, environment), clock, distiller.name)
     return Assembly(
-        config, places, redact, store, distiller, pipeline, survey, clock, environment, chosen_model, complaint
+        config, places, redact, store, distiller, pipeline, survey, clock, environment, sources, chosen_model, complaint
     )

@@ -18,11 +18,11 @@ END_BYTES: Final = 4096
 def has_ended(path: Path, source: Source) -> bool:
     """Whether the last 4 KiB hold an end mark and nothing of the conversation behind it; never raises for the log.
 
-    A hint, no more: whoever then reads the log from its cursor judges by all of it. Compressed logs are not looked at,
-    for their end cannot be had without the rest.
+    A hint, no more: whoever then reads the log from its cursor judges by all of it. Packed and rendered logs are not
+    looked at, for their end cannot be had without the rest.
     """
     try:
-        with open_log(path) as opened:
+        with open_log(path, source.layout) as opened:
             if opened.text_size is None:
                 return False
             begins_inside = opened.text_size > END_BYTES

@@ -15,16 +15,16 @@ from selfdistill.ingest.naming import printable
 from selfdistill.ingest.reading import Lines, OpenLog, open_log
 from selfdistill.model import Event, EventKind, Finding, Outcome, Records, Session, Signal, Turn
 from selfdistill.service.pipeline import CleanPlaces, Piece
+from selfdistill.service.recognising import is_database, logs_of, source_of
+from selfdistill.service.running import iso
 from selfdistill.signals.observing import Observer
 from selfdistill.signals.outcome import judge
 from selfdistill.signals.steps import HumanTurn, Moment
-from selfdistill.sources import for_path
 
 if TYPE_CHECKING:
     from selfdistill.sources.base import Parser, Source
 
 TEXT: Final = 400  # characters of an event's text that are shown
-_HEAD: Final = 64 * 1024
 
 
 class Episode(Struct):
@@ -51,35 +51,47 @@ class Inspection(Struct):
     outcome: Outcome
 
 
-def inspect(path: Path, redact: Callable[[str], str]) -> Inspection:
-    """Read a whole log and explain it; raises UsageError if it cannot be read or is nobody's."""
+class Choice(Struct):
+    """The sessions of a database, newest first: each can be named."""
+
+    source: str
+    sessions: list[Chosen]
+
+
+class Chosen(Struct):
+    """One session of a database: its path, the ISO time of its last change, its messages."""
+
+    path: str
+    changed_at: str
+    messages: int
+
+
+def inspect(path: Path, redact: Callable[[str], str]) -> Inspection | Choice:
+    """Read a whole log and explain it, or list the sessions of a database; UsageError if it cannot be read."""
     try:
-        with open_log(path) as opened:
-            return _inspect(opened, redact)
+        source = source_of(path)
+        if is_database(path, source):
+            return _choice(path, source)
+        with open_log(path, source.layout) as opened:
+            return _inspect(opened, source, redact)
     except LogProblem as problem:
         raise UsageError(problem.message, problem.advice) from problem
 
 
-def _inspect(opened: OpenLog, redact: Callable[[str], str]) -> Inspection:
+def _choice(path: Path, source: Source) -> Choice:
+    """The sessions of a database, the one that changed last first."""
+    found = sorted(logs_of(path, source).items(), key=lambda one: (-one[1].mtime_ns, one[0]))
+    return Choice(source.name, [Chosen(printable(log), iso(stat.mtime_ns / 1e9), stat.size) for log, stat in found])
+
+
+def _inspect(opened: OpenLog, source: Source, redact: Callable[[str], str]) -> Inspection:
     """Explain a log that is open."""
-    source = source_of(opened.path, opened.read_at(0, _HEAD))
     parser = source.open(opened.path, None)
     lines = Lines(opened)
     inspection = _explain(_events(lines, parser, CleanPlaces(redact)), parser, redact)
     inspection.source = source.name
     inspection.records.undecodable += lines.oversized_count
     return inspection
-
-
-def source_of(path: Path, head: bytes) -> Source:
-    """The source that reads a log, by its place or its first lines; UsageError if none does."""
-    source = for_path(path, head)
-    if source is None:
-        raise UsageError(
-            f"{printable(path)} is not a log that selfdistill can read.",
-            "It reads Claude Code and Codex logs and JSONL files of {role, content} messages.",
-        )
-    return source
 
 
 def _events(lines: Lines, parser: Parser, places: CleanPlaces) -> Iterator[Event]:

@@ -8,30 +8,28 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from msgspec import Struct, field
 
 from selfdistill.config import Config, Places, SourceSettings
 from selfdistill.errors import LogProblem, StoreFull, UsageError
-from selfdistill.ingest.naming import printable
-from selfdistill.ingest.reading import open_log
 from selfdistill.ingest.scanning import scan_root
 from selfdistill.manifest import Manifest
-from selfdistill.model import Skip
+from selfdistill.model import Skip, Stat
 from selfdistill.service import reporting
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.lifecycle import try_lock
 from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, mode_of, usage_of
 from selfdistill.service.pipeline import BYTES_PER_MIB
+from selfdistill.service.recognising import logs_of, source_of
 from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, new_run_id, newest_sessions
 from selfdistill.service.status import State, write
-from selfdistill.service.surveying import watched_sources
-from selfdistill.sources import SOURCES, for_path
+from selfdistill.service.watched import watched_sources
+from selfdistill.sources import SOURCES, Source
 from selfdistill.store import PendingLog
 
-_HEAD: Final = 64 * 1024
 SAMPLE: Final = Path(__file__).parent.parent / "sample"
 
 
@@ -192,20 +190,20 @@ def _named_logs(assembly: Assembly, selection: Selection) -> Chosen:
 
     What cannot be read is a UsageError where it is named itself; in a named directory it is counted and left out.
     """
-    ids = set()
+    ids: set[int] = set()
     chosen = Chosen([])
     for path in selection.paths:
         if not path.is_dir():
             try:
-                ids.add(_enter(assembly, path))
+                ids |= _enter(assembly, path)
             except LogProblem as problem:
                 raise UsageError(problem.message, problem.advice) from problem
             continue
-        for directory in scan_root(path, lambda found: found.name.endswith((".jsonl", ".jsonl.zst")), lambda _: False):
+        for directory in scan_root(path, _may_be_log, lambda _: False):
             chosen.skipped.update(problem for _, problem in directory.problems)
             for found, _ in directory.found:
                 try:
-                    ids.add(_enter(assembly, found))
+                    ids |= _enter(assembly, found)
                 except LogProblem as problem:
                     chosen.skipped[problem.reason] += 1
                     chosen.refused[str(found)] = problem.message
@@ -213,20 +211,23 @@ def _named_logs(assembly: Assembly, selection: Selection) -> Chosen:
     return chosen
 
 
-def _enter(assembly: Assembly, path: Path) -> int:
-    """The catalogue's id of a named log; raises LogProblem for what nobody can read."""
-    with open_log(path) as opened:
-        source = for_path(path, opened.read_at(0, _HEAD))
-        stat = opened.stat
-    if source is None:
-        raise LogProblem(
-            f"{printable(path)} is not a log that selfdistill can read.",
-            "It reads Claude Code and Codex logs and JSONL files of {role, content} messages.",
-            reason=Skip.NO_CONVERSATION,
-        )
+def _enter(assembly: Assembly, path: Path) -> set[int]:
+    """The catalogue's ids of a named log, or of the sessions in a named database; LogProblem if nobody can read it."""
+    source = source_of(path)
+    found = logs_of(path, source)
+    with assembly.store.transaction():
+        return {_see(assembly, source, log, stat) for log, stat in found.items()}
+
+
+def _see(assembly: Assembly, source: Source, path: Path, stat: Stat) -> int:
     modified = min(assembly.clock(), stat.mtime_ns / 1e9)
     hint = source.session_hint(path)
     return assembly.store.see(source.name, hint, path, stat, changed_at=modified, pending_since=modified)
+
+
+def _may_be_log(path: PurePath) -> bool:
+    """Whether a file in a named directory is worth a look: by its name, for there may be anything."""
+    return path.name.endswith((".jsonl", ".jsonl.zst")) or any(source.owns(path) for source in SOURCES)
 
 
 def _is_young(log: PendingLog, selection: Selection) -> bool:

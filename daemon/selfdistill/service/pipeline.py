@@ -69,13 +69,25 @@ class Pipeline:
     def read(self, log: PendingLog, *, again: bool = False, at_rest: bool = True) -> Reading:
         """Read what is new in a log and distill it; raises LogProblem if it cannot be read.
 
+        A log that is rewritten meanwhile is read once more.
+
         `again` starts over whatever the cursor says. `at_rest`: the log has been quiet long enough for a last line
         without a newline to be whole. At most 64 MiB are read; `work.complete` says whether that was all.
         """
+        try:
+            return self._read(log, again=again, at_rest=at_rest)
+        except LogProblem as problem:
+            if problem.reason != Skip.UNSETTLED:
+                raise
+        return self._read(log, again=again, at_rest=at_rest)
+
+    def _read(self, log: PendingLog, *, again: bool, at_rest: bool) -> Reading:
+        """What reading gives, if the log stays as it is meanwhile."""
         before = self._store.cursor(log.id, self._distiller.name)
-        with open_log(log.path) as opened:
+        source = self._sources[log.source]
+        with open_log(log.path, source.layout) as opened:
             start = self._start(before, opened, again=again)
-            parser = self._sources[log.source].open(log.path, start.parser_state)
+            parser = source.open(log.path, start.parser_state)
             limits = self._config.limits
             lines = Lines(
                 opened,
@@ -86,10 +98,7 @@ class Pipeline:
             piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest)
             distillate = self._distiller.distill(Batch(piece.events(), lambda: parser.session), start.carry)
             proof = lines.proof
-            if proof != opened.proof(proof.offset):
-                raise LogProblem(
-                    f"{log.path} was rewritten while it was read.", "It is read again soon.", reason=Skip.UNSETTLED
-                )
+            opened.confirm(proof)
             state = without_secrets(parser.state(), self._redact)
             skip = self._skip(parser, distillate, piece.cwds)
             carry = self._blank if skip is Skip.EXCLUDED else distillate.carry

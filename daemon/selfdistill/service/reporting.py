@@ -36,6 +36,7 @@ class Figures(Struct, frozen=True):
     """
 
     sources: dict[str, Source]
+    absent: list[str]
     quarantined: list[PendingLog]
     outdated: int
     standing: Standing
@@ -47,13 +48,14 @@ class Figures(Struct, frozen=True):
 def figures(assembly: Assembly) -> Figures:
     """The figures as of now."""
     begun = time.monotonic()
-    store, sources = assembly.store, _sources(assembly)
+    store = assembly.store
+    sources, absent = _sources(assembly)
     quarantined = [log for log in store.present() if log.skip is Skip.QUARANTINED] if _any_quarantined(sources) else []
     outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
     standing = store.standing()
     model = model_status(store, assembly.model, assembly.clock())
     now = time.monotonic()
-    return Figures(sources, quarantined, outdated, standing, model, now, now - begun)
+    return Figures(sources, absent, quarantined, outdated, standing, model, now, now - begun)
 
 
 def snapshot(
@@ -111,6 +113,7 @@ def snapshot(
         last_usage=last.usage if last else None,
         last_error=last_error,
         sources=known.sources,
+        absent_agents=known.absent,
     )
 
 
@@ -142,20 +145,27 @@ def _any_quarantined(sources: Mapping[str, Source]) -> bool:
     return any(Skip.QUARANTINED in source.skipped for source in sources.values())
 
 
-def _sources(assembly: Assembly) -> dict[str, Source]:
-    """Every source, also those without logs, so that a missing agent can be seen."""
+def _sources(assembly: Assembly) -> tuple[dict[str, Source], list[str]]:
+    """Every agent that is there, was there or was configured, in figures; and the names of the others."""
     census, ledger = assembly.store.census(), assembly.store.ledger()
     roots = assembly.survey.roots or {root.path: root for root in assembly.survey.examine()}
     shown: dict[str, Source] = {}
+    absent: list[str] = []
     for watched in assembly.survey.watched:
         name = watched.source.name
-        shown[name] = _source(
-            census.get(name), ledger.get(name, {}), [roots[path] for path in watched.roots if path in roots]
-        )
+        found = [roots[path] for path in watched.roots if path in roots]
+        settings, counted = assembly.config.sources.get(name), census.get(name)
+        present = [root for root in found if root.health is not RootHealth.MISSING]
+        told = found if (settings and settings.roots) or (counted and not present) else present
+        if not told and settings is None and counted is None:
+            absent.append(name)
+            continue
+        shown[name] = _source(counted, ledger.get(name, {}), told)
+        shown[name].roots_absent = len(found) - len(told)
     for name, settings in assembly.config.sources.items():
         if not settings.enabled:
             shown[name] = Source(enabled=False)
-    return shown
+    return shown, absent
 
 
 def _source(census: SourceCensus | None, skipped: dict[str, int], roots: list[Root]) -> Source:

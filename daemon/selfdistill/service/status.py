@@ -50,11 +50,13 @@ class Root(Struct):
 class Source(Struct):
     """How one agent's logs fare. `bytes_behind` counts what no distiller has read yet.
 
+    `roots` are those that exist or were configured; `roots_absent` counts the agent's other usual places.
     `tails` are logs whose last line is not whole yet; `unknown_types` is the drift: record types that we do not know.
     """
 
     enabled: bool = True
     roots: list[Root] = field(default_factory=list)
+    roots_absent: int = 0
     logs_seen: int = 0
     tracked: int = 0
     sessions: int = 0
@@ -183,6 +185,7 @@ class Status(Struct):
     last_usage: Usage | None = None  # of the last run
     last_error: Problem | None = None
     sources: dict[str, Source] = field(default_factory=dict)
+    absent_agents: list[str] = field(default_factory=list)  # watched for, but nothing of theirs is or was there
 
 
 def moment(epoch_seconds: float | None) -> datetime | None:

@@ -5,67 +5,32 @@ Hints of the watcher and the periodic passes all end here; only a pass over the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from selfdistill.errors import LogProblem
 from selfdistill.ingest.identity import Vanished, origin
+from selfdistill.ingest.members import database_of, stat_of_database, stat_of_document
 from selfdistill.ingest.reading import open_log
 from selfdistill.ingest.roots import Root, examine_root
 from selfdistill.ingest.scanning import NOT_TRUSTED_NS, Absences, Directory, directory_times, scan_root, stat_logs
+from selfdistill.layouts import Database
 from selfdistill.model import Skip, Stat
+from selfdistill.service.listing import Listings
+from selfdistill.service.watched import Change, Watched, owner_among
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from selfdistill.config import Config
+    from selfdistill.layouts import Layout
     from selfdistill.sources.base import Source
     from selfdistill.store import KnownLog, Store
 
 MAX_HOT: Final = 20_000  # logs stat'ed one by one between full passes; more than that and the full pass must do
 _FIRST_HOT: Final = 256  # read at first: hot logs are few, and 20,000 rows at once would be 20 MB
+_GONE_SCANS: Final = 2  # as many listings without it, and the catalogue takes a log for gone
 _NOTHING: Final = Stat(0, 0, 0, 0, 0)
 _CLOSED: Final = frozenset({Skip.GONE, Skip.UNREADABLE, Skip.EXCLUDED})  # an unchanged stat does not settle these
-
-
-class Watched(Struct, frozen=True):
-    """One agent's logs as configured: where, and what to leave alone."""
-
-    source: Source
-    roots: tuple[Path, ...]
-    exclude: tuple[str, ...] = ()
-
-    def excludes(self, path: PurePath) -> bool:
-        """Whether the user wants this log left alone."""
-        return any(fnmatchcase(str(path), pattern) for pattern in self.exclude)
-
-
-class Change(Struct, frozen=True):
-    """A log that is new or looks different from what the catalogue knew."""
-
-    id: int
-    source: str
-    path: Path
-    stat: Stat
-
-
-def watched_sources(
-    sources: Iterable[Source], config: Config, home: Path, environment: Mapping[str, str]
-) -> tuple[Watched, ...]:
-    """The enabled sources with their roots: the configured ones, else the agent's own."""
-    watched = []
-    for source in sources:
-        settings = config.sources.get(source.name)
-        if settings is not None and not settings.enabled:
-            continue
-        configured = tuple(Path(root) for root in settings.roots) if settings else ()
-        roots = configured or source.roots(home, environment)
-        watched.append(Watched(source, roots, settings.exclude if settings else ()))
-    return tuple(watched)
 
 
 class Survey:
@@ -83,6 +48,9 @@ class Survey:
         self.hot: dict[Path, Stat] = {}  # logs that changed lately, as they were seen last
         self.roots: dict[Path, Root] = {}
         self._twins: set[Path] = set()  # second names of a directory that is a root already: not read twice
+        self._composed: set[Path] = set()  # those among the hot that are no plain files of lines
+        self._companions: dict[Path, tuple[Path, ...]] = {}  # directory -> the documents that have files in it
+        self._listings = Listings()
 
     def examine(self) -> tuple[Root, ...]:
         """Look at every root again; also says what `roots` is."""
@@ -97,16 +65,14 @@ class Survey:
 
     def owner(self, path: PurePath) -> Watched | None:
         """The source whose log this is, if it lies below one of its roots."""
-        text = str(path)
-        for prefix, watched in self._places:
-            if text.startswith(prefix) and watched.source.owns(path):
-                return watched
-        return None
+        return owner_among(self._places, path)
 
     def full_pass(self) -> list[Change]:
         """Look at every log of every root."""
         changes: list[Change] = []
         self._times.clear()
+        self._companions.clear()
+        self._listings.begin()
         for root in self.examine():
             unseen: list[Path] = []
             if root.scannable and root.path not in self._twins:
@@ -139,19 +105,30 @@ class Survey:
         Only what looks different goes to the catalogue: a query each would cost 1.5 % of a core at 10,000 logs.
         """
         self.hot = {path: stat for path, stat in self.hot.items() if stat.mtime_ns / 1e9 >= younger_than}
-        return self.look([path for path, seen in stat_logs(tuple(self.hot)) if seen != self.hot[path]])
+        self._composed.intersection_update(self.hot)
+        seen = dict(stat_logs(path for path in self.hot if path not in self._composed))
+        seen |= {path: self._stat(path) for path in self._composed}
+        return self.look([path for path, now in seen.items() if now != self.hot[path]], hinted=False)
 
-    def look(self, paths: Iterable[Path]) -> list[Change]:
-        """Look at these paths: logs, or directories in which there may be some."""
+    def look(self, paths: Iterable[Path], *, hinted: bool = True) -> list[Change]:
+        """Look at these paths: logs, what belongs to logs, or directories in which there may be some.
+
+        A database that takes long to list is left to the passes if this is only a hint.
+        """
         changes: list[Change] = []
-        for path, seen in stat_logs(paths):
-            if seen is Skip.NOT_REGULAR and path.is_dir() and not path.is_symlink():
-                root = next((root for root in self.roots if path.is_relative_to(root)), None)
-                for directory in self._scan(root, below=path) if root else ():
-                    changes += self._take_in(directory, [])
-            elif owner := self.owner(path):
-                wanted = Skip.EXCLUDED if owner.excludes(path) else seen
-                changes += self._note(path, wanted, self._store.log_at(path))
+        composed: set[Path] = set()
+        with self._store.transaction():
+            for path, seen in stat_logs(paths):
+                composed.update(self._behind(path))
+                if seen is Skip.NOT_REGULAR and path.is_dir() and not path.is_symlink():
+                    root = next((root for root in self.roots if path.is_relative_to(root)), None)
+                    for directory in self._scan(root, below=path) if root else ():
+                        changes += self._take_in(directory, [])
+                elif (owner := self.owner(path)) and path not in composed:
+                    wanted = Skip.EXCLUDED if owner.excludes(path) else seen
+                    changes += self._note(owner, path, wanted, self._store.log_at(path))
+        for owner, path, layout in self._composed_of(sorted(composed)):
+            changes += self._take_in_composed(owner, path, layout, hinted=hinted)
         return changes
 
     def load_hot(self, younger_than: float) -> None:
@@ -161,27 +138,47 @@ class Survey:
         while len(newest) == limit < MAX_HOT and newest[-1].stat.mtime_ns / 1e9 >= younger_than:
             limit *= 4
             newest = self._store.present(limit)
-        self.hot = {log.path: log.stat for log in newest if log.stat.mtime_ns / 1e9 >= younger_than}
+        young = (log for log in newest if log.stat.mtime_ns / 1e9 >= younger_than)
+        # A full pass lists the databases soon; their sessions are no files that could be looked at.
+        self.hot = {log.path: log.stat for log in young if not self._is_database(log.path.parent)}
+        self._composed = {path for path in self.hot if self._layout(path) is not None}
 
     def _scan(
         self, root: Path, *, below: Path | None = None, known: Mapping[Path, int] | None = None
     ) -> Iterator[Directory]:
+        beneath = f"{root}/"
+        near = tuple(one for one in self._places if one[0].startswith(beneath) or beneath.startswith(one[0]))
+
+        def owned(path: PurePath) -> bool:
+            return owner_among(near, path) is not None
+
         def excluded(path: PurePath) -> bool:
-            owner = self.owner(path) if any(watched.exclude for watched in self.watched) else None
+            owner = owner_among(near, path) if any(watched.exclude for watched in self.watched) else None
             return owner is not None and owner.excludes(path)
 
-        return scan_root(root, lambda path: self.owner(path) is not None, excluded, below=below, known=known or {})
+        return scan_root(root, owned, excluded, below=below, known=known or {})
 
     def _take_in(self, directory: Directory, unseen: list[Path]) -> list[Change]:
         """One listing into the catalogue; logs known but not listed are added to `unseen`."""
         changes: list[Change] = []
+        composed: list[tuple[Watched, Path, Layout]] = []
         known = self._store.known(str(directory.path))
         with self._store.transaction():
             for path, stat in directory.found:
-                changes += self._note(path, stat, known.pop(path.name, None))
+                earlier = known.pop(path.name, None)
+                owner = self.owner(path)
+                layout = owner.source.layout(path) if owner else None
+                if owner and layout is not None:
+                    composed.append((owner, path, layout))
+                elif owner:
+                    changes += self._note(owner, path, stat, earlier)
             for path, problem in directory.problems:
-                if self.owner(path):
-                    self._note(path, problem, known.pop(path.name, None))
+                if owner := self.owner(path):
+                    self._note_problem(owner, path, problem, known.pop(path.name, None))
+                    self._close_sessions(owner, path, problem)
+        composed += self._composed_of(self._companions.get(directory.path, ()))
+        for owner, path, layout in composed:
+            changes += self._take_in_composed(owner, path, layout)
         if directory.complete:
             self._times[directory.path] = directory.mtime_ns
             unseen += [log.path for log in known.values() if log.skip is not Skip.GONE]
@@ -189,18 +186,109 @@ class Survey:
             self._times[directory.path] = NOT_TRUSTED_NS
         return changes
 
-    def _note(self, path: Path, seen: Stat | Skip, known: KnownLog | None) -> list[Change]:
-        """What one look at one log says, into the catalogue."""
+    def _composed_of(self, paths: Iterable[Path]) -> list[tuple[Watched, Path, Layout]]:
+        """Those of the paths that are documents or databases, with what they are."""
+        owners = ((self.owner(path), path) for path in paths)
+        layouts = ((owner, path, owner.source.layout(path)) for owner, path in owners if owner)
+        return [(owner, path, layout) for owner, path, layout in layouts if layout is not None]
+
+    def _take_in_composed(self, owner: Watched, path: Path, layout: Layout, *, hinted: bool = False) -> list[Change]:
+        """A document with what belongs to it, or the sessions of a database, into the catalogue."""
+        if isinstance(layout, Database):
+            return self._take_in_database(owner, path, layout, hinted=hinted)
+        seen = Skip.EXCLUDED if owner.excludes(path) else self._stat(path)
+        if isinstance(seen, Stat):
+            self._composed.add(path)
+        return self._note(owner, path, seen, self._store.log_at(path))
+
+    def _take_in_database(self, owner: Watched, path: Path, layout: Database, *, hinted: bool) -> list[Change]:
+        """The sessions of a database into the catalogue, if something was committed to it since it was listed."""
+        seen = Skip.EXCLUDED if owner.excludes(path) else stat_of_database(path)
+        listings = self._listings
+        if seen is not Skip.GONE:
+            listings.note_present(path)
         if isinstance(seen, Skip):
-            self._note_problem(path, seen, known)
+            self._note_problem(owner, path, seen, self._store.log_at(path))
+            self._close_sessions(owner, path, seen)
+            return []
+        if listings.is_known(path, seen) or (hinted and listings.is_too_soon(path)):
+            return []
+        try:
+            found = listings.list(path, layout, seen)
+        except LogProblem as problem:
+            self._warm(path, listings.known(path))
+            self._note_problem(owner, path, Skip(problem.reason), self._store.log_at(path), problem.message)
+            return []
+        changes: list[Change] = []
+        known = self._store.known(str(path))
+        with self._store.transaction():
+            self._forget_problem(path)
+            for log, stat in found.items():
+                earlier = known.pop(log.name, None)
+                changes += self._note(owner, log, _same_state(stat, earlier), earlier, session=True)
+            missing = [log for log in known.values() if log.gone_scans < _GONE_SCANS]
+            if any([not self._store.missing(log.id) for log in missing]):  # noqa: C419 - each one is to be counted
+                listings.doubt(path)  # a second listing says whether they are gone
+        self._warm(path, listings.known(path))
+        self._composed.add(path)
+        return changes
+
+    def _close_sessions(self, owner: Watched, path: Path, problem: Skip) -> None:
+        """The sessions of a database that the user excludes are excluded with it."""
+        if problem is Skip.EXCLUDED and isinstance(owner.source.layout(path), Database):
+            for log in self._store.known(str(path)).values():
+                self._note_problem(owner, log.path, problem, log)
+
+    def _forget_problem(self, path: Path) -> None:
+        """A database that is listed now needs no entry of its own in the ledger any more."""
+        log = self._store.log_at(path)
+        if log is not None and log.skip is not None:
+            self._store.skip(log.id, None)
+            for _ in range(_GONE_SCANS):
+                self._store.missing(log.id)
+
+    def _stat(self, path: Path) -> Stat | Skip:
+        """What a log looks like that is more than a plain file."""
+        layout = self._layout(path)
+        if layout is None or isinstance(layout, Database):
+            return stat_of_database(path)
+        companions = layout.companions(path)
+        for directory in map(Path, companions):
+            others = self._companions.get(directory, ())
+            if path not in others:
+                self._companions[directory] = (*others, path)
+        return stat_of_document(path, companions)
+
+    def _layout(self, path: Path) -> Layout | None:
+        owner = self.owner(path)
+        return owner.source.layout(path) if owner else None
+
+    def _is_database(self, path: Path) -> bool:
+        return isinstance(self._layout(path), Database)
+
+    def _behind(self, path: Path) -> set[Path]:
+        """The documents and databases that a path belongs to: as one of them, as a companion, as SQLite's side file."""
+        near = {path, database_of(path) or path}
+        return {one for one in near if self._layout(one) is not None} | set(self._companions.get(path.parent, ()))
+
+    def _warm(self, path: Path, seen: Stat) -> None:
+        """Look at this log often for a while."""
+        if len(self.hot) < MAX_HOT:
+            self.hot[path] = seen
+
+    def _note(
+        self, owner: Watched, path: Path, seen: Stat | Skip, known: KnownLog | None, *, session: bool = False
+    ) -> list[Change]:
+        """What one look at one log says, into the catalogue; `session`: it lives in a database."""
+        if isinstance(seen, Skip):
+            self._note_problem(owner, path, seen, known)
             return []
         if known is not None and known.stat == seen and not known.gone_scans and _is_settled(known):
             return []
-        owner = self.owner(path)
-        if owner is None:
-            return []
         unread = known is None or not known.distilled_size  # a name may be met while its file is still being written
-        moved = self._moved(owner, path, seen) if unread and seen.size else None
+        moved = self._moved(owner, path, seen, session=session) if unread and seen.size else None
+        if not session:
+            self._warm(path, seen)
         if moved is not None and _same_bytes(moved.stat, seen) and moved.skip not in _CLOSED:
             return self._note_renamed(owner, path, seen, moved)
         now = self._clock()
@@ -215,11 +303,9 @@ class Survey:
             pending_since=modified if wanted else None,
         )
         self._store.skip(log_id, None if wanted else Skip.EMPTY)
-        if len(self.hot) < MAX_HOT:
-            self.hot[path] = seen
         return [Change(log_id, owner.source.name, path, seen)] if wanted else []
 
-    def _moved(self, owner: Watched, path: Path, seen: Stat) -> KnownLog | None:
+    def _moved(self, owner: Watched, path: Path, seen: Stat, *, session: bool) -> KnownLog | None:
         """The log that this new path held under a name that is gone: renamed in the catalogue, cursor and all.
 
         The same inode, size and time need no proof (reading asks for one anyway); else the bytes must be those that
@@ -227,23 +313,25 @@ class Survey:
         """
         hint = owner.source.session_hint(path)
         known = self._store.moved_candidates(owner.source.name, hint, seen.dev, seen.ino)
+        if session:  # all sessions of a database have its inode: only the one with this key may have moved with it
+            known = [log for log in known if log.path.name == path.name]
         gone = {str(log.id): log for log in known if next(iter(stat_logs([log.path])))[1] is Skip.GONE}
         found = next((log for log in gone.values() if _same_bytes(log.stat, seen)), None)
         if gone and found is None:
-            found = gone.get(self._origin(gone, path, seen))
+            found = gone.get(self._origin(gone, path, seen, owner.source))
         if found is None or not self._store.rename(found.id, path):
             return None
         self.hot.pop(found.path, None)
         return found
 
-    def _origin(self, gone: Mapping[str, KnownLog], path: Path, seen: Stat) -> str:
+    def _origin(self, gone: Mapping[str, KnownLog], path: Path, seen: Stat, source: Source) -> str:
         """Which of the vanished logs' cursors fits the bytes at this path; "" for none."""
         cursors = {key: self._store.cursor(log.id, self._distiller) for key, log in gone.items()}
         vanished = [Vanished(key, gone[key].stat, cursor.proof) for key, cursor in cursors.items() if cursor]
         if not vanished:
             return ""
         try:
-            with open_log(path) as opened:
+            with open_log(path, source.layout) as opened:
                 found = origin(vanished, seen, opened.proof)
         except LogProblem:  # whoever distills it meets the same problem, and the ledger tells it then
             return ""
@@ -255,25 +343,25 @@ class Survey:
         log_id = self._store.see(
             owner.source.name, hint, path, seen, changed_at=moved.changed_at, pending_since=moved.pending_since
         )
-        if len(self.hot) < MAX_HOT:
-            self.hot[path] = seen
         return [Change(log_id, owner.source.name, path, seen)] if moved.pending_since is not None else []
 
-    def _note_problem(self, path: Path, problem: Skip, known: KnownLog | None) -> None:
+    def _note_problem(
+        self, owner: Watched, path: Path, problem: Skip, known: KnownLog | None, detail: str = ""
+    ) -> None:
         """A log that is owned but cannot or must not be read: in the ledger, with its reason."""
-        owner = self.owner(path)
-        if problem is Skip.GONE or owner is None or (known is not None and known.skip is problem):
+        if problem is Skip.GONE or (known is not None and known.skip is problem):
             return
         hint = owner.source.session_hint(path)
         stat = known.stat if known else _NOTHING
         log_id = self._store.see(owner.source.name, hint, path, stat, changed_at=self._clock(), pending_since=None)
-        self._store.skip(log_id, problem)
+        self._store.skip(log_id, problem, detail)
 
     def _vanished_directories(self, root: Path) -> list[Path]:
         """Logs of directories that the catalogue knows and the scan did not meet."""
         names = {watched.source.name for watched in self.watched if root in watched.roots}
         known = {Path(directory) for name in names for directory in self._store.directories(name)}
-        missing = [path for path in known if path.is_relative_to(root) and path not in self._times]
+        seen = self._times.keys() | self._listings.present
+        missing = [path for path in known if path.is_relative_to(root) and path not in seen]
         return [log.path for path in missing for log in self._store.known(str(path)).values()]
 
     def _bury(self, root: Root, unseen: list[Path]) -> None:
@@ -288,6 +376,13 @@ class Survey:
                     self._store.missing(log.id)
                     self._store.missing(log.id)  # both scans agree; the catalogue counts them one by one
                 self.hot.pop(path, None)
+
+
+def _same_state(seen: Stat, known: KnownLog | None) -> Stat:
+    """A session's stat, or the known one if that is of the same state: some sessions have no time of their own."""
+    if known is None or (known.stat.ctime_ns, known.stat.size) != (seen.ctime_ns, seen.size):
+        return seen
+    return known.stat
 
 
 def _is_settled(known: KnownLog) -> bool:

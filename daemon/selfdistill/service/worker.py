@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import StoreBusy, StoreFull
+from selfdistill.ingest.foreign import let_go
 from selfdistill.ingest.settling import Pending, due_at, first_sight, grown, is_due, looked_at
 from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
@@ -20,13 +21,12 @@ from selfdistill.service.pipeline import BYTES_PER_MIB, Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
 from selfdistill.service.status import State
 from selfdistill.service.telling import NEVER, STATUS_SECONDS, Teller, Work
-from selfdistill.sources import SOURCES
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from selfdistill.service.assembly import Assembly
-    from selfdistill.service.surveying import Change
+    from selfdistill.service.watched import Change
     from selfdistill.store import PendingLog
 
 ROUND_LOGS: Final = 50  # logs between two looks at hints, clock and stop flag
@@ -61,7 +61,6 @@ class Worker:
         self._retries: dict[int, float] = {}  # log -> monotonic time before which it is left alone
         self._watcher = Watcher(self._hint, assembly.places.hints)
         self._health = self._watcher.health
-        self._sources = {source.name: source for source in SOURCES}
         self._restarts = 0
         self._next_pass: dict[str, float] = {}
         self._busy_since = 0.0  # a short run is over before anybody could read "distilling"
@@ -137,6 +136,7 @@ class Worker:
         except (StoreFull, StoreBusy) as problem:
             self._pause(problem.message, problem.advice)
             self._next_pass["full"] = self._paused_until  # whatever was being taken in is not lost
+        let_go()
         self._tell()
         self._sleep()
 
@@ -178,8 +178,7 @@ class Worker:
             self._load()
             self._refresh_watches()
         elif hints.paths:
-            with self._assembly.store.transaction():
-                self._take_in(survey.look(sorted(hints.paths)))
+            self._take_in(survey.look(sorted(hints.paths)))
         if self._is_due("directories", now, self._scanning.directories_every_seconds):
             self._refresh_watches()
             self._take_in(survey.directory_pass())
@@ -221,7 +220,7 @@ class Worker:
             self._pending[change.id] = grown(known, now) if known else first_sight(modified, wall, now)
             self._retries.pop(change.id, None)  # what failed or is quarantined gets another chance when it changes
         for change in changes[:MAX_END_LOOKS]:
-            if has_ended(change.path, self._sources[change.source]):
+            if has_ended(change.path, self._assembly.sources[change.source]):
                 self._pending[change.id] = looked_at(self._pending[change.id], Turn.ENDED)
         if changes:
             self._teller.soon()

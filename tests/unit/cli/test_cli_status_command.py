@@ -171,6 +171,12 @@ class TestScreen:
             "  heartbeat 5 s ago · /s/status.toml",
         ]
 
+    def test_agents_that_are_not_there_take_one_line(self) -> None:
+        """Agents of which nothing was found are named together, below those that are there."""
+        drawn = screen(snapshot(sources={"codex": {"logs_seen": 3}}, absent_agents=["amp", "crush"]))
+        assert "not found here: amp, crush" in drawn
+        assert drawn.index("codex") < drawn.index("not found here")
+
     def test_missing_root_is_news_only_if_logs_went_with_it(self) -> None:
         """An agent's other default place may be missing; all places missing of an agent that had logs is an alarm."""
         gone, there = {"path": "/gone", "health": "missing", "advice": "mount it"}, {"path": "/there", "health": "ok"}
