@@ -22,12 +22,37 @@ _NAMES: Final = {
     ToolKind.AGENT: "Task Agent spawn_agent",
     ToolKind.PLAN: "ExitPlanMode EnterPlanMode AskUserQuestion TodoWrite update_plan request_user_input",
 }
+_GEMINI: Final = {  # Gemini CLI and Qwen Code
+    ToolKind.SHELL: "run_shell_command",
+    ToolKind.EDIT: "replace notebook_edit",
+    ToolKind.READ: "read_many_files",
+    ToolKind.SEARCH: "list_directory search_file_content grep_search",
+    ToolKind.WEB: "google_web_search",
+    ToolKind.AGENT: "agent task delegate_to_agent invoke_agent codebase_investigator create_sub_session",
+    ToolKind.PLAN: "write_todos todo_write ask_user ask_user_question enter_plan_mode exit_plan_mode",
+}
+_COPILOT: Final = {  # GitHub Copilot CLI
+    ToolKind.SHELL: "powershell read_bash write_bash stop_bash read_powershell write_powershell stop_powershell",
+    ToolKind.WRITE: "create",
+    ToolKind.SEARCH: "rg",
+    ToolKind.PLAN: "update_todo task_complete report_intent",
+}
+_NAMES_IN_STORES: Final = {  # OpenCode, Crush and Goose, which keep their logs in databases
+    ToolKind.SHELL: "developer__shell",
+    ToolKind.EDIT: "multiedit patch developer__text_editor developer__edit",
+    ToolKind.WRITE: "developer__write",
+    ToolKind.SEARCH: "list ls tree codesearch sourcegraph developer__tree",
+    ToolKind.WEB: "webfetch websearch fetch agentic_fetch download",
+    ToolKind.AGENT: "task agent subagent delegate subagent__execute_task",
+    ToolKind.PLAN: "todowrite todoread todos question plan_exit plan_enter todo__todo_write todo_write",
+}
 _SHELL_TOO: Final = (
     "run_terminal_cmd run_command terminal PowerShell BashOutput KillShell KillBash write_stdin unified_exec"
 )
-KINDS: Final = {name: kind for kind, names in _NAMES.items() for name in names.split()} | dict.fromkeys(
-    _SHELL_TOO.split(), ToolKind.SHELL
-)
+_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES)
+KINDS: Final = {
+    name: kind for table in _TABLES for kind, names in table.items() for name in names.split()
+} | dict.fromkeys(_SHELL_TOO.split(), ToolKind.SHELL)
 
 
 class _Change(Struct, gc=False):
@@ -46,7 +71,11 @@ class _Arguments(Struct):
     workdir: str | None = None
     file_path: str | None = None
     notebook_path: str | None = None
+    absolute_path: str | None = None
     path: str | None = None
+    dir_path: str | None = None
+    directory: str | None = None
+    paths: str | list[str] | None = None
     old_string: str | None = None
     new_string: str | None = None
     new_source: str | None = None
@@ -61,6 +90,14 @@ class _Arguments(Struct):
     url: str | None = None
     prompt: str | None = None
     description: str | None = None
+    filePath: str | None = None  # noqa: N815 - as OpenCode writes it
+    oldString: str | None = None  # noqa: N815
+    newString: str | None = None  # noqa: N815
+    patchText: str | None = None  # noqa: N815
+    file_text: str | None = None
+    before: str | None = None
+    after: str | None = None
+    diff: str | None = None
 
 
 _arguments_of: Final = msgspec.json.Decoder(_Arguments).decode
@@ -86,9 +123,10 @@ def tool_input(kind: ToolKind, raw: bytes | Raw | str) -> ToolInput:
 def workdir_of(raw: bytes | Raw | str) -> str:
     """Return the directory that a call names for itself, "" where it names none."""
     try:
-        return _arguments_of(raw).workdir or ""
+        given = _arguments_of(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
+    return _first(given.workdir, given.directory, given.dir_path)
 
 
 def script_input(script: str) -> tuple[ToolKind, ToolInput]:
@@ -119,24 +157,26 @@ def _shell(given: _Arguments) -> ToolInput:
     command = given.command or given.cmd or ""
     if patch := patch_in(command):
         return patch_input(patch)
-    return ToolInput(command=command_line(command), text=given.chars or "")
+    return ToolInput(command=command_line(command), text=_first(given.chars, given.input))
 
 
 def _edit(given: _Arguments) -> ToolInput:
-    if patch := given.patch or given.input:
+    if patch := given.patch or given.input or given.patchText:
         return patch_input(patch)
     if isinstance(given.command, list) and (patch := patch_in(given.command)):
         return patch_input(patch)
     edits = given.edits or ()
     return ToolInput(
         path=_path(given),
-        old=given.old_string or given.old_str or "\n".join(edit.old_string for edit in edits),
-        new=given.new_string or given.new_str or given.new_source or "\n".join(edit.new_string for edit in edits),
+        old=_first(given.old_string, given.old_str, given.oldString, given.before)
+        or "\n".join(edit.old_string for edit in edits),
+        new=_first(given.new_string, given.new_str, given.new_source, given.newString, given.after, given.diff)
+        or "\n".join(edit.new_string for edit in edits),
     )
 
 
 def _write(given: _Arguments) -> ToolInput:
-    return ToolInput(path=_path(given), new=given.content or "")
+    return ToolInput(path=_path(given), new=given.content or given.file_text or "")
 
 
 def _read(given: _Arguments) -> ToolInput:
@@ -156,7 +196,14 @@ def _agent(given: _Arguments) -> ToolInput:
 
 
 def _path(given: _Arguments) -> str:
-    return given.file_path or given.notebook_path or given.path or ""
+    paths = given.paths if isinstance(given.paths, str) else " ".join(given.paths or ())
+    named = _first(given.file_path, given.notebook_path, given.absolute_path, given.path, given.filePath)
+    return named or _first(given.dir_path, given.directory, paths)
+
+
+def _first(*texts: str | None) -> str:
+    """The first argument that is there: every agent has its own name for it."""
+    return next(filter(None, texts), "")
 
 
 def _without_own(made: ToolInput) -> ToolInput:
