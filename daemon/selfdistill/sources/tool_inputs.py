@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from selfdistill.model import ToolInput, ToolKind
 from selfdistill.sources.decoding import coerce
 from selfdistill.sources.injections import OWN_NAME, without_own
-from selfdistill.sources.patches import command_line, has_patch, javascript_commands, patch_in, patch_input
+from selfdistill.sources.patches import (
+    command_line,
+    has_patch,
+    javascript_commands,
+    patch_in,
+    patch_input,
+    replacements,
+)
 
 _NAMES: Final = {
     ToolKind.SHELL: "Bash bash shell exec_command local_shell shell_command container.exec execute_bash",
@@ -46,10 +53,22 @@ _NAMES_IN_STORES: Final = {  # OpenCode, Crush and Goose, which keep their logs 
     ToolKind.AGENT: "task agent subagent delegate subagent__execute_task",
     ToolKind.PLAN: "todowrite todoread todos question plan_exit plan_enter todo__todo_write todo_write",
 }
+_EDITORS: Final = {  # Cline, Roo Code and Kilo, Cursor
+    ToolKind.SHELL: "execute_command run_commands Shell run_terminal_command run_terminal_command_v2",
+    ToolKind.EDIT: "replace_in_file apply_diff insert_content search_and_replace search_replace editor StrReplace"
+    " ApplyPatch EditNotebook edit_file_v2 apply_patch_v2",
+    ToolKind.WRITE: "write_to_file",
+    ToolKind.READ: "read_files read_file_v2 ReadFile",
+    ToolKind.SEARCH: "list_code_definition_names codebase_search search_codebase file_search glob_file_search"
+    " ripgrep_raw_search semantic_search_full SemanticSearch list_dir_v2",
+    ToolKind.WEB: "fetch_web_content browser_action",
+    ToolKind.AGENT: "new_task task_v2",
+    ToolKind.PLAN: "update_todo_list switch_mode create_plan CreatePlan SwitchMode AskQuestion ask_question",
+}
 _SHELL_TOO: Final = (
     "run_terminal_cmd run_command terminal PowerShell BashOutput KillShell KillBash write_stdin unified_exec"
 )
-_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES)
+_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES, _EDITORS)
 KINDS: Final = {
     name: kind for table in _TABLES for kind, names in table.items() for name in names.split()
 } | dict.fromkeys(_SHELL_TOO.split(), ToolKind.SHELL)
@@ -60,6 +79,13 @@ class _Change(Struct, gc=False):
 
     old_string: str = ""
     new_string: str = ""
+
+
+class _Command(Struct, gc=False):
+    """A program with its arguments, run without a shell."""
+
+    command: str = ""
+    args: list[str] = field(default_factory=list)
 
 
 class _Arguments(Struct):
@@ -98,6 +124,19 @@ class _Arguments(Struct):
     before: str | None = None
     after: str | None = None
     diff: str | None = None
+    commands: str | list[str | _Command] | None = None
+    working_directory: str | None = None
+    target_file: str | None = None
+    target_directory: str | None = None
+    relativeWorkspacePath: str | None = None  # noqa: N815 - as Cursor writes it
+    targetFile: str | None = None  # noqa: N815
+    contents: str | None = None
+    old_text: str | None = None
+    new_text: str | None = None
+    regex: str | None = None
+    glob_pattern: str | None = None
+    search_term: str | None = None
+    queries: str | list[str] | None = None
 
 
 _arguments_of: Final = msgspec.json.Decoder(_Arguments).decode
@@ -126,7 +165,7 @@ def workdir_of(raw: bytes | Raw | str) -> str:
         given = _arguments_of(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
-    return _first(given.workdir, given.directory, given.dir_path)
+    return _first(given.workdir, given.directory, given.dir_path, given.working_directory)
 
 
 def script_input(script: str) -> tuple[ToolKind, ToolInput]:
@@ -154,10 +193,17 @@ def _odd_arguments(raw: bytes | Raw | str) -> _Arguments:
 
 
 def _shell(given: _Arguments) -> ToolInput:
-    command = given.command or given.cmd or ""
+    command = given.command or given.cmd or _commands(given.commands)
     if patch := patch_in(command):
         return patch_input(patch)
     return ToolInput(command=command_line(command), text=_first(given.chars, given.input))
+
+
+def _commands(commands: str | list[str | _Command] | None) -> str:
+    """Several commands of one call, each on its line."""
+    if commands is None or isinstance(commands, str):
+        return commands or ""
+    return "\n".join(each if isinstance(each, str) else command_line([each.command, *each.args]) for each in commands)
 
 
 def _edit(given: _Arguments) -> ToolInput:
@@ -165,18 +211,22 @@ def _edit(given: _Arguments) -> ToolInput:
         return patch_input(patch)
     if isinstance(given.command, list) and (patch := patch_in(given.command)):
         return patch_input(patch)
+    if replaced := replacements(given.diff or ""):
+        old, new = zip(*replaced, strict=True)
+        return ToolInput(path=_path(given), old="\n".join(old), new="\n".join(new))
     edits = given.edits or ()
     return ToolInput(
         path=_path(given),
-        old=_first(given.old_string, given.old_str, given.oldString, given.before)
+        old=_first(given.old_string, given.old_str, given.oldString, given.before, given.old_text)
         or "\n".join(edit.old_string for edit in edits),
         new=_first(given.new_string, given.new_str, given.new_source, given.newString, given.after, given.diff)
+        or _first(given.new_text, given.content)
         or "\n".join(edit.new_string for edit in edits),
     )
 
 
 def _write(given: _Arguments) -> ToolInput:
-    return ToolInput(path=_path(given), new=given.content or given.file_text or "")
+    return ToolInput(path=_path(given), new=_first(given.content, given.file_text, given.contents))
 
 
 def _read(given: _Arguments) -> ToolInput:
@@ -184,11 +234,14 @@ def _read(given: _Arguments) -> ToolInput:
 
 
 def _search(given: _Arguments) -> ToolInput:
-    return ToolInput(path=_path(given), text=given.pattern or given.query or "")
+    return ToolInput(
+        path=_path(given),
+        text=_first(given.pattern, given.query, given.regex, given.glob_pattern) or _joined(given.queries),
+    )
 
 
 def _web(given: _Arguments) -> ToolInput:
-    return ToolInput(text=given.url or given.query or "")
+    return ToolInput(text=_first(given.url, given.query, given.search_term))
 
 
 def _agent(given: _Arguments) -> ToolInput:
@@ -196,9 +249,15 @@ def _agent(given: _Arguments) -> ToolInput:
 
 
 def _path(given: _Arguments) -> str:
-    paths = given.paths if isinstance(given.paths, str) else " ".join(given.paths or ())
+    paths = _joined(given.paths)
     named = _first(given.file_path, given.notebook_path, given.absolute_path, given.path, given.filePath)
+    named = named or _first(given.target_file, given.relativeWorkspacePath, given.targetFile, given.target_directory)
     return named or _first(given.dir_path, given.directory, paths)
+
+
+def _joined(texts: str | list[str] | None) -> str:
+    """Several values of one argument, or the one."""
+    return texts if isinstance(texts, str) else " ".join(texts or ())
 
 
 def _first(*texts: str | None) -> str:
