@@ -68,7 +68,17 @@ _EDITORS: Final = {  # Cline, Roo Code and Kilo, Cursor
 _SHELL_TOO: Final = (
     "run_terminal_cmd run_command terminal PowerShell BashOutput KillShell KillBash write_stdin unified_exec"
 )
-_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES, _EDITORS)
+_TERMINALS: Final = {  # pi and its relatives, Factory Droid, Amp, Kimi and Grok
+    ToolKind.SHELL: "Execute Shell shell_exec run_terminal run_terminal_command",
+    ToolKind.EDIT: "ApplyPatch StrReplaceFile",
+    ToolKind.WRITE: "Create WriteFile",
+    ToolKind.READ: "ReadFile ReadMediaFile look_at",
+    ToolKind.SEARCH: "find finder",
+    ToolKind.WEB: "FetchUrl FetchURL SearchWeb read_web_page",
+    ToolKind.AGENT: "AgentSwarm oracle librarian spawn_subagent sessions_spawn",
+    ToolKind.PLAN: "TodoList SetTodoList todo_read",
+}
+_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES, _EDITORS, _TERMINALS)
 KINDS: Final = {
     name: kind for table in _TABLES for kind, names in table.items() for name in names.split()
 } | dict.fromkeys(_SHELL_TOO.split(), ToolKind.SHELL)
@@ -79,6 +89,10 @@ class _Change(Struct, gc=False):
 
     old_string: str = ""
     new_string: str = ""
+    oldText: str = ""  # noqa: N815 - as pi writes it
+    newText: str = ""  # noqa: N815
+    old: str = ""
+    new: str = ""
 
 
 class _Command(Struct, gc=False):
@@ -137,6 +151,16 @@ class _Arguments(Struct):
     glob_pattern: str | None = None
     search_term: str | None = None
     queries: str | list[str] | None = None
+    cwd: str | None = None
+    oldText: str | None = None  # noqa: N815 - as pi writes it
+    newText: str | None = None  # noqa: N815
+    edit: _Change | list[_Change] | None = None
+    directory_path: str | None = None
+    folder: str | None = None
+    patterns: str | list[str] | None = None
+    filePattern: str | None = None  # noqa: N815 - as Amp writes it
+    objective: str | None = None
+    task: str | None = None
 
 
 _arguments_of: Final = msgspec.json.Decoder(_Arguments).decode
@@ -165,7 +189,7 @@ def workdir_of(raw: bytes | Raw | str) -> str:
         given = _arguments_of(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
-    return _first(given.workdir, given.directory, given.dir_path, given.working_directory)
+    return _first(given.workdir, given.directory, given.dir_path, given.working_directory, given.cwd)
 
 
 def script_input(script: str) -> tuple[ToolKind, ToolInput]:
@@ -214,14 +238,14 @@ def _edit(given: _Arguments) -> ToolInput:
     if replaced := replacements(given.diff or ""):
         old, new = zip(*replaced, strict=True)
         return ToolInput(path=_path(given), old="\n".join(old), new="\n".join(new))
-    edits = given.edits or ()
+    edits = given.edits or (given.edit if isinstance(given.edit, list) else [given.edit] if given.edit else [])
     return ToolInput(
         path=_path(given),
-        old=_first(given.old_string, given.old_str, given.oldString, given.before, given.old_text)
-        or "\n".join(edit.old_string for edit in edits),
+        old=_first(given.old_string, given.old_str, given.oldString, given.before, given.old_text, given.oldText)
+        or "\n".join(_first(edit.old_string, edit.oldText, edit.old) for edit in edits),
         new=_first(given.new_string, given.new_str, given.new_source, given.newString, given.after, given.diff)
-        or _first(given.new_text, given.content)
-        or "\n".join(edit.new_string for edit in edits),
+        or _first(given.new_text, given.newText, given.content)
+        or "\n".join(_first(edit.new_string, edit.newText, edit.new) for edit in edits),
     )
 
 
@@ -236,23 +260,25 @@ def _read(given: _Arguments) -> ToolInput:
 def _search(given: _Arguments) -> ToolInput:
     return ToolInput(
         path=_path(given),
-        text=_first(given.pattern, given.query, given.regex, given.glob_pattern) or _joined(given.queries),
+        text=_first(given.pattern, given.query, given.regex, given.glob_pattern, given.filePattern)
+        or _joined(given.queries)
+        or _joined(given.patterns),
     )
 
 
 def _web(given: _Arguments) -> ToolInput:
-    return ToolInput(text=_first(given.url, given.query, given.search_term))
+    return ToolInput(text=_first(given.url, given.query, given.search_term, given.objective))
 
 
 def _agent(given: _Arguments) -> ToolInput:
-    return ToolInput(text=given.prompt or given.description or "")
+    return ToolInput(text=_first(given.prompt, given.task, given.description))
 
 
 def _path(given: _Arguments) -> str:
     paths = _joined(given.paths)
     named = _first(given.file_path, given.notebook_path, given.absolute_path, given.path, given.filePath)
     named = named or _first(given.target_file, given.relativeWorkspacePath, given.targetFile, given.target_directory)
-    return named or _first(given.dir_path, given.directory, paths)
+    return named or _first(given.dir_path, given.directory, given.directory_path, given.folder, paths)
 
 
 def _joined(texts: str | list[str] | None) -> str:
