@@ -86,7 +86,7 @@ class ConversationParser(LogParser[C, R]):
         return [replace(event, ends_turn=True) if ends_turn else event]
 
     def asked(self, uid: str, text: str, typed: str | None = None) -> list[Event]:
-        """Return a user's message: `typed` is what a person wrote of it, "" for nothing; found here where it is None."""
+        """Return a user's message: `typed` is what a person wrote of it, "" for nothing; None lets it be found here."""
         if not without_own(text).strip():
             return []
         self._check_first_prompt(text)
