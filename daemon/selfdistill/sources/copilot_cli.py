@@ -247,7 +247,7 @@ class CopilotParser(LogParser[CopilotMemory, Line]):
         call_id = bounded_id(identity or "") or self._uid(name)
         kind = kind_of(name)
         raw = bytes(arguments) or b"{}"
-        event = self._event(EventKind.TOOL_CALL, f"{call_id}:c", "", aside=aside)
+        event = self._event(EventKind.TOOL_CALL, call_id, "", aside=aside)
         return replace(event, tool=tool_name(name), tool_kind=kind, input=tool_input(kind, raw), call_id=call_id)
 
     def _on_execution_start(self, data: Raw) -> list[Event]:
@@ -260,6 +260,9 @@ class CopilotParser(LogParser[CopilotMemory, Line]):
         """A result; the exit code of a command is its last line."""
         done = _of(data, Execution)
         call_id = bounded_id(done.toolCallId or "")
+        if not call_id:
+            self.unknown(f"{self._line.type} without a call")
+            return []
         tool = self.memory.open_calls.get(call_id, NO_TOOL)
         text, code = output_of(done), None
         if tool.kind in {ToolKind.SHELL, ToolKind.OTHER}:
@@ -267,10 +270,10 @@ class CopilotParser(LogParser[CopilotMemory, Line]):
         aside = bool(done.parentToolCallId)
         if not aside:
             self._note_model(done.model)
-        event = self._event(EventKind.TOOL_RESULT, f"{call_id or self._uid(text)}:r", text, aside=aside)
+        event = self._event(EventKind.TOOL_RESULT, f"{call_id}:r", text, aside=aside)
         event = replace(event, call_id=call_id, tool=tool.name, tool_kind=tool.kind, exit_code=code)
-        failed = done.success is False
-        return [replace(event, is_error=failed), *(self._refusal(event, done) if failed else ())]
+        event = replace(event, is_error=None if done.success is None else not done.success)
+        return [event, *(self._refusal(event, done) if event.is_error else ())]
 
     def _refusal(self, result: Event, done: Execution) -> list[Event]:
         """What stands behind a call that did not run: a person, or a rule."""

@@ -261,7 +261,9 @@ class GeminiParser(ContentParser[GeminiMemory, Line]):
         return [self.event(EventKind.INTERRUPT, uid, _CANCELLED, self.person())]
 
     def _read_trouble(self, message: Message, uid: str) -> list[Event]:
-        """A warning or an error of the program."""
+        """A warning or an error of the program; after an error the user is next."""
+        if message.type == "error":
+            self.close_turn()
         text = "\n".join(texts_of(message.content))
         return [self.event(EventKind.NOTICE, uid, text)] if text.strip() else []
 

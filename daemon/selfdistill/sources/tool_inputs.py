@@ -220,7 +220,7 @@ def _shell(given: _Arguments) -> ToolInput:
     command = given.command or given.cmd or _commands(given.commands)
     if patch := patch_in(command):
         return patch_input(patch)
-    return ToolInput(command=command_line(command), text=_first(given.chars, given.input))
+    return ToolInput(command=command_line(command), text=given.chars or "")
 
 
 def _commands(commands: str | list[str | _Command] | None) -> str:
