@@ -106,7 +106,7 @@ class ContentParser(LogParser[M, R]):
         """A result, with the refusal or interrupt that it may stand for."""
         call_id = bounded_id(identity)
         tool = self.memory.open_calls.get(call_id, Tool(tool_name(name), kind_of(name)))
-        got = outcome(status, response, shell=tool.kind is ToolKind.SHELL)
+        got = outcome(status, response, command=tool.kind is ToolKind.SHELL)
         uid = self.call_uid(call_id)
         event = replace(
             self.event(EventKind.TOOL_RESULT, f"{uid}:r", got.text),

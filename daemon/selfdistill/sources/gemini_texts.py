@@ -129,7 +129,7 @@ def typed_text(texts: list[str]) -> str:
     return whole[: referenced.start()].rstrip() if referenced else whole
 
 
-def outcome(status: str, response: Raw, *, shell: bool) -> Outcome:
+def outcome(status: str, response: Raw, *, command: bool) -> Outcome:
     """Return what the answer of a call says; `status` is the log's own word, "" where it has none."""
     answer = typed(response, _response_decoder, _Response) if bytes(response) else _Response()
     failed = bool(bytes(answer.error)) and bytes(answer.error) != b"null"
@@ -142,7 +142,7 @@ def outcome(status: str, response: Raw, *, shell: bool) -> Outcome:
         return Outcome(text, is_error=True, ending=Ending.STOPPED)
     if failed or status == "error":
         return Outcome(text, is_error=True, ending=Ending.DENIED if _POLICY.match(text) else Ending.DONE)
-    if shell:
+    if command:
         text, code = _shell(text)
         return Outcome(text, is_error=False, exit_code=code)
     return Outcome(text, is_error=False)
