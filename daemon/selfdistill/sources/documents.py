@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -24,11 +23,11 @@ def document_in(data: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def line_of(value: object, *, finished: bool = True) -> Rendered:
-    """Return a value as one line of compact JSON."""
+    """Return a value as one line of compact JSON; what is nested too deep to be written is a text that says so."""
     try:
         return Rendered(msgspec.json.encode(value), finished)
-    except (ValueError, OverflowError, RecursionError):  # figures beyond 64 bits, which JSON allows
-        return Rendered(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), finished)
+    except RecursionError:
+        return Rendered(b'"nested too deep"', finished)
 
 
 def undecodable(data: bytes) -> Rendered:

@@ -13,6 +13,7 @@ import pytest
 from rendering import FIXTURES, HeldFiles, lines_of
 from selfdistill.layouts import Document
 from selfdistill.model import Author, Event, EventKind, Turn
+from selfdistill.sources.documents import line_of
 from selfdistill.sources.gemini_cli import GeminiCli
 from selfdistill.sources.gemini_texts import Ending, outcome, typed_text
 
@@ -85,6 +86,24 @@ def test_growing_document_only_grows() -> None:
     before = lines_of(SOURCE, DOCUMENT, json.dumps({**document, "messages": document["messages"][:4]}).encode())
     later = {"summary": "s", **document, "lastUpdated": "later"}
     assert lines_of(SOURCE, DOCUMENT, json.dumps(later, indent=1).encode()).startswith(before + b"\n")
+
+
+@pytest.mark.parametrize("odd", ["1" + "0" * 30, "NaN", '"\\ud83d"', "[[[[1]]]]"])
+def test_odd_values_cost_nothing_else(odd: str) -> None:
+    """Figures beyond 64 bits, NaN and halves of characters in a document leave its messages readable."""
+    good = json.dumps(said("user", "fill it"))
+    data = f'{{"sessionId": "s", "messages": [{{"id": "a", "type": "user", "content": {odd}}}, {good}]}}'.encode()
+    parser = SOURCE.open(DOCUMENT, None)
+    events = [event for line in lines_of(SOURCE, DOCUMENT, data).split(b"\n") for event in parser.feed(line, 0)]
+    assert events[-1].text == "fill it"
+
+
+def test_bottomless_value_is_a_line() -> None:
+    """A value that no writer can follow to its end is one line of JSON all the same."""
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    assert isinstance(json.loads(line_of(value).line), str)
 
 
 @pytest.mark.parametrize("named", ["kettle", sha256(b"/home/mara/kettle").hexdigest()])
