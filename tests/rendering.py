@@ -7,17 +7,25 @@ from pathlib import Path, PurePath
 
 from selfdistill.layouts import Document
 from selfdistill.sources import SOURCES, Source
+from selfdistill.sources.amp import Amp
+from selfdistill.sources.antigravity import Antigravity
 from selfdistill.sources.copilot_cli import CopilotCli
+from selfdistill.sources.droid import Droid
 from selfdistill.sources.gemini_cli import GeminiCli
+from selfdistill.sources.grok import Grok
+from selfdistill.sources.kimi import Kimi
+from selfdistill.sources.pi import OhMyPi, OpenClaw, Pi
 from selfdistill.sources.qwen_code import QwenCode
 
 FIXTURES = Path(__file__).parent / "fixtures"
 EXPECTED = "expected.json"
 
 # Every source there is, registered or about to be.
-EVERY: tuple[Source, ...] = tuple(
-    {source.name: source for source in (*SOURCES, GeminiCli(), QwenCode(), CopilotCli())}.values()
+_UNREGISTERED: tuple[Source, ...] = (
+    *(GeminiCli(), QwenCode(), CopilotCli()),
+    *(OhMyPi(), OpenClaw(), Pi(), Droid(), Amp(), Kimi(), Grok(), Antigravity()),
 )
+EVERY: tuple[Source, ...] = tuple({source.name: source for source in (*SOURCES, *_UNREGISTERED)}.values())
 
 
 class RealFiles:
