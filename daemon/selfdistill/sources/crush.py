@@ -89,7 +89,8 @@ class Crush:
 
     def claims(self, path: PurePath, head: bytes) -> bool:
         """Tell by the name, or by the tables."""
-        return self.owns(path) or (head.startswith(SQLITE) and b"update_session_message_count_on_insert" in head)
+        tables = head.startswith(SQLITE) and b"message_count" in head and b"parent_session_id" in head
+        return self.owns(path) or (tables and b"content_json" not in head)
 
     def layout(self, _path: PurePath) -> Database:
         """Return a database."""

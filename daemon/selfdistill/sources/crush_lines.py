@@ -115,7 +115,8 @@ def rendered(row: Rendered) -> Iterator[Rendered]:
         return
     parts = _parts(given.parts or "")
     if parts is None:
-        yield row
+        line = (given.parts or "").replace("\n", " ").encode("utf-8", "replace")
+        yield Rendered(line, row.finished) if line.strip() else row  # no JSON: it counts as undecodable
         return
     for number, part in enumerate(_told(given, parts)):
         finished = row.finished or (part.type == "tool_call" and part.data.finished) or _precedes_call(parts, part)

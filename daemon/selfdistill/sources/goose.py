@@ -215,7 +215,7 @@ def _extracted(column: str, path: str) -> str:
 
 
 def rendered(row: Rendered) -> Iterator[Rendered]:
-    """Return a row as a line of the files before it; a message that is no JSON stays as it is."""
+    """Return a row as a line of the files before it; of a message that is no JSON, its text: it is undecodable."""
     found, _ = read_tolerantly(row.line)
     given = coerce(found[0].value if found else None, _Row)
     if not given.role:
@@ -225,7 +225,8 @@ def rendered(row: Rendered) -> Iterator[Rendered]:
         content = Raw(msgspec.json.format(given.content, indent=-1).encode())
         msgspec.json.decode(content)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        yield row
+        line = given.content.replace("\n", " ").encode("utf-8", "replace")
+        yield Rendered(line, row.finished) if line.strip() else row
         return
     made: dict[str, Any] = {"role": given.role, "created": given.created, "content": content}
     if given.shown == 0:

@@ -138,7 +138,7 @@ class OpenCode:
         if self.owns(path):
             return True
         if head.startswith(SQLITE):
-            return b"session_message_session" in head or b"part_message" in head
+            return b"session_message_session" in head or b"part_message" in head  # indexes that only it has
         return b'"info"' in head[:64] and b'"ses_' in head[:4096] and _is_export(head)
 
     def layout(self, path: PurePath) -> Database | Document:
@@ -181,6 +181,7 @@ class OpenCodeMemory(Memory):
 
     cwd: str = ""  # where the agent works now
     prompted: bool = False
+    aborted: bool = False  # the last message was; 2.0 says it once more of the turn
 
 
 _decoder: Final = msgspec.json.Decoder(Line)
@@ -244,6 +245,7 @@ class OpenCodeParser(LogParser[OpenCodeMemory, Line]):
     def _asked(self, record: Line) -> Event:
         """A prompt: what a person typed of it."""
         memory = self.memory
+        memory.aborted = False
         if not memory.prompted and not record.program:
             memory.prompted = True
             if is_own_prompt(record.text):
@@ -289,6 +291,7 @@ class OpenCodeParser(LogParser[OpenCodeMemory, Line]):
     def _read_end(self, record: Line) -> list[Event]:
         """The end of a message: of the turn as well, unless the agent goes on with what its tools returned."""
         if record.error in _ABORTED:
+            self.memory.aborted = True
             text = record.text or "aborted"
             return [self._event(EventKind.INTERRUPT, record, self._uid(record, "abort"), text, self._person())]
         if not record.goes_on and not record.summary:
@@ -299,7 +302,8 @@ class OpenCodeParser(LogParser[OpenCodeMemory, Line]):
 
     def _read_idle(self, record: Line) -> list[Event]:
         """The end of a turn of 2.0."""
-        if record.outcome == "interrupted":
+        told, self.memory.aborted = self.memory.aborted, False
+        if record.outcome == "interrupted" and not told:
             return [self._event(EventKind.INTERRUPT, record, self._uid(record, "idle"), "interrupted", self._person())]
         self.close_turn()
         return []

@@ -69,7 +69,7 @@ def render(path: PurePath, files: Files) -> Iterator[Rendered]:
 
 
 def rendered(row: Rendered) -> Iterator[Rendered]:
-    """Return the lines of one row of the database; a row that holds no JSON stays as it is."""
+    """Return the lines of one row of the database; of a text that is no JSON, that text."""
     given = decoded(row.line, Row) or Row()
     if given.kind == "session":
         yield from _session(Info(given.id, given.parent, given.cwd or "", given.version or ""))
@@ -81,7 +81,13 @@ def rendered(row: Rendered) -> Iterator[Rendered]:
     elif given.kind == "message" and (message := decoded(given.data or "", Message)) is not None:
         yield from _newer(message, given.id, given.role or message.type, running=not row.finished)
     else:
-        yield row
+        yield _broken(given.data or "", row)
+
+
+def _broken(text: str, row: Rendered) -> Rendered:
+    """Return a text of a row that is no JSON as the line, so that it counts as undecodable; the row where it is one."""
+    line = text.replace("\n", " ").encode("utf-8", "replace")
+    return Rendered(line, row.finished) if line.strip() else row
 
 
 def _known_of(row: Row) -> Known:

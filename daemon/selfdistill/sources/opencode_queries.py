@@ -92,9 +92,11 @@ def _older_records(sessions: frozenset[str], here: str) -> str:
         select *, id in (select id from running) as running from messages
         where not exists (select 1 from running r where (messages.place, messages.id) > (r.place, r.id))),
     parts as (
-        select p.id as part, s.id as message, s.running, json_extract(known, '$.type') as type,
-            json_extract(known, '$.state.status') as status,
-            json_extract(known, '$.time.start') as start, json_extract(known, '$.time.end') as ended
+        select s.id as message, s.place, s.role, s.created, s.completed, s.model, s.cwd, s.finish, s.error, s.summary,
+            s.running, p.id as part, json_extract(known, '$.type') as type,
+            case when s.running then json_extract(known, '$.state.status') end as status,
+            case when s.running then json_extract(known, '$.time.start') end as start,
+            case when s.running then json_extract(known, '$.time.end') end as ended
         from shown s join (select id, message_id, {_JSON} as known from part) p on p.message_id = s.id),
     weighed as (
         select *, coalesce(sum(type in ('text', 'tool')) over (partition by message order by part
@@ -109,9 +111,9 @@ def _older_records(sessions: frozenset[str], here: str) -> str:
     select {_COLUMNS} from (
         select 0 as stage, '' as place, '' as message, {_SESSION.format(version=_column(sessions, "version"))}
         from (select *{parent} from session) where id = :key and id {here}
-        union all select 1, s.place, s.id, 'part', t.part, p.data, s.role, s.created, s.completed, s.model, s.cwd,
-            s.finish, s.error, s.summary, s.running, t.closing, null, null, coalesce(not t.open, 1)
-        from told t join shown s on s.id = t.message join part p on p.id = t.part where t.held = 0
+        union all select 1, t.place, t.message, 'part', t.part, p.data, t.role, t.created, t.completed, t.model, t.cwd,
+            t.finish, t.error, t.summary, t.running, t.closing, null, null, coalesce(not t.open, 1)
+        from told t join part p on p.id = t.part where t.held = 0
         union all select 2, place, id, 'end', id, null, role, created, completed, model, cwd, finish, error, summary,
             running, null, null, null, 1
         from shown where role = 'assistant' and (completed is not null or error is not null))
