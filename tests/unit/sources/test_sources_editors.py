@@ -161,6 +161,22 @@ def test_copied_task_keeps_its_ids() -> None:
     assert parser.session.id == "1767999999999"
 
 
+def test_results_without_ids_are_paired_by_tool() -> None:
+    """Where results name only their tools, each answers the call of that tool, in whatever order they come."""
+    calls = [
+        {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": {}} for name in ("read_file", "list_files")
+    ]
+    answers = [
+        {"type": "text", "text": text}
+        for text in ("[list_files for '.'] Result:", "a.py", "[read_file for 'a.py'] Result:", "x = 1")
+    ]
+    records = [{"role": "assistant", "content": calls}, {"role": "user", "content": answers}]
+    data = b"\n".join(json.dumps(record).encode() for record in records)
+    events, _ = read(Cline(), PurePath("/h/tasks/1/api_conversation_history.json"), data)
+    results = {event.call_id: event.text for event in events if event.kind is EventKind.TOOL_RESULT}
+    assert results == {"toolu_list_files": "a.py", "toolu_read_file": "x = 1"}
+
+
 def test_places_of_cline_and_cursor() -> None:
     """Roots are named for Linux and macOS, for every editor, and follow the agents' variables."""
     home = Path("/h")
@@ -180,7 +196,8 @@ def test_aider_has_a_root_only_where_one_is_named() -> None:
     variable = "AIDER_CHAT_HISTORY_FILE"
     assert Aider().roots(home, {}) == ()
     assert Aider().roots(home, {variable: "/h/mara/.aider.chat.history.md"}) == ()
-    assert Aider().roots(home, {variable: "notes.md"}) == ()
+    assert Aider().roots(home, {variable: "/logs/notes.md"}) == ()
+    assert Aider().roots(home, {variable: "logs/.aider.chat.history.md"}) == ()
     assert Aider().roots(home, {variable: "/h/mara/logs/.aider.chat.history.md"}) == (Path("/h/mara/logs"),)
 
 
