@@ -131,7 +131,7 @@ class OpenCode:
 
     def session_hint(self, path: PurePath) -> str:
         """Return the session's id, which is the last part of a log's path."""
-        return path.name.removesuffix(".json")
+        return bounded_id(path.name.removesuffix(".json"))
 
     def claims(self, path: PurePath, head: bytes) -> bool:
         """Tell by name or place, by the tables of a database, or by the beginning of an export."""
