@@ -44,7 +44,7 @@ class _Body(Struct):
     parts: Raw = field(default_factory=Raw)
 
 
-_body_decoder: Final = msgspec.json.Decoder(_Body)
+_body: Final = msgspec.json.Decoder(_Body)
 
 
 class QwenMemory(ContentMemory):
@@ -89,9 +89,8 @@ class QwenCode:
             return True
         return any(
             glance.type in {"user", "assistant", "tool_result", "system"}
-            and (glance.provenance or bytes(typed(glance.message, _body_decoder, _Body).parts))
+            and (glance.provenance or (bytes(glance.message) and bytes(typed(glance.message, _body, _Body).parts)))
             for glance in glances(head, _Glance)
-            if bytes(glance.message) or glance.provenance
         )
 
     def layout(self, _path: PurePath) -> None:
@@ -160,7 +159,7 @@ class QwenParser(ContentParser[QwenMemory, Record]):
 
     def _read_user(self, record: Record) -> list[Event]:
         """A prompt, or one of the many texts that programs send as the user."""
-        payload = typed(record.systemPayload, _payload_decoder, Payload)
+        payload = _payload(record)
         shown = (payload.displayText or "").strip()
         subtype = record.subtype or ""
         human = (record.provenance or "real_user") == "real_user" and subtype in _TYPED and not record.externalInputKind
@@ -195,7 +194,7 @@ class QwenParser(ContentParser[QwenMemory, Record]):
         """What the program notes beside the conversation."""
         reader = _SYSTEM_READERS.get(record.subtype or "")
         if reader is not None:
-            return reader(self, typed(record.systemPayload, _payload_decoder, Payload))
+            return reader(self, _payload(record))
         if record.subtype in SYSTEM_STATE:
             self.ignored()
         else:
@@ -250,6 +249,12 @@ class QwenParser(ContentParser[QwenMemory, Record]):
         parent = bounded_id(payload.parentSessionId or "")
         self.memory.session = replace(self.memory.session, parent=parent, machine_run=True)
         return []
+
+
+def _payload(record: Record) -> Payload:
+    """What a record carries beside its message."""
+    raw = record.systemPayload
+    return typed(raw, _payload_decoder, Payload) if bytes(raw) else Payload()
 
 
 def _texts(body: Body | None) -> list[str]:
