@@ -25,6 +25,7 @@ from selfdistill.sources.tool_inputs import kind_of, tool_input
 
 SQLITE: Final = b"SQLite format 3\x00"
 DATABASE: Final = "crush.db"
+TAIL: Final = 4096  # of an output: enough for the longest directory
 REGISTRY_LIMIT: Final = 4 * 2**20  # bytes of projects.json; a thousand projects take 150 KB
 _IGNORED: Final = frozenset({"reasoning", "image_url", "binary"})
 _DENIED: Final = re.compile(r"(?:user denied permission|permission denied)[.\s]*", re.IGNORECASE)
@@ -225,8 +226,8 @@ class CrushParser(LogParser[CrushMemory, Line]):
         data, call_id = record.data, bounded_id(record.data.tool_call_id)
         tool = self.memory.open_calls.get(call_id, Tool(tool_name(data.name), kind_of(data.name)))
         shell = tool.kind is ToolKind.SHELL
-        code = _EXIT_CODE.search(data.content) if shell else None
-        place = _CWD.search(data.content) if shell else None
+        tail = data.content[-TAIL:] if shell else ""
+        code, place = _EXIT_CODE.search(tail), _CWD.search(tail)
         event = replace(
             self._event(EventKind.TOOL_RESULT, record, data.content),
             call_id=call_id,

@@ -30,11 +30,11 @@ from selfdistill.sources.decoding import (
     read_tolerantly,
     seconds,
     tool_name,
+    typed,
 )
 from selfdistill.sources.injections import is_own_prompt, without_own, without_wrapped
 from selfdistill.sources.tool_inputs import kind_of, tool_input
 
-SQLITE: Final = b"SQLite format 3\x00"
 DATABASE: Final = "sessions.db"
 _THOUGHTS: Final = frozenset({"thinking", "redactedThinking", "reasoning"})
 _ASKED_FOR: Final = frozenset({"toolConfirmationRequest", "actionRequired"})
@@ -173,7 +173,7 @@ class Goose:
         """Tell by its place below a directory of Goose's, by the tables, or by the first line."""
         if self.owns(path) and "goose" in path.parts:
             return True
-        if head.startswith(SQLITE):
+        if head.startswith(b"SQLite format 3\x00"):
             return b"content_json" in head and b"working_dir" in head
         return any(bytes(glance.working_dir) and bytes(glance.message_count) for glance in glances(head, _Glance))
 
@@ -185,6 +185,9 @@ class Goose:
         """Return a parser, new or with the state of an earlier one."""
         memory = remembered(state, GooseMemory, path)
         return GooseParser(memory or GooseMemory(session=Session(id=self.session_hint(path))))
+
+
+_row_decoder: Final = msgspec.json.Decoder(_Row)
 
 
 def _queries(tables: Mapping[str, frozenset[str]]) -> Queries | None:
@@ -216,14 +219,12 @@ def _extracted(column: str, path: str) -> str:
 
 def rendered(row: Rendered) -> Iterator[Rendered]:
     """Return a row as a line of the files before it; of a message that is no JSON, its text: it is undecodable."""
-    found, _ = read_tolerantly(row.line)
-    given = coerce(found[0].value if found else None, _Row)
+    given = typed(Raw(row.line), _row_decoder, _Row)
     if not given.role:
         yield row
         return
     try:
         content = Raw(msgspec.json.format(given.content, indent=-1).encode())
-        msgspec.json.decode(content)
     except (msgspec.DecodeError, ValueError, RecursionError):
         line = given.content.replace("\n", " ").encode("utf-8", "replace")
         yield Rendered(line, row.finished) if line.strip() else row
@@ -385,7 +386,7 @@ def _exit_code(value: Value | None, text: str) -> int | None:
     """The exit status of a command: a field, before 1.25 at most words."""
     if value is not None and value.structuredContent is not None:
         return exit_status(value.structuredContent.exit_code)
-    found = _EXIT_CODE.search(text)
+    found = _EXIT_CODE.search(text[-64:])
     return exit_status(int(found[1])) if found else None
 
 
