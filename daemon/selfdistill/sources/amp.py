@@ -25,13 +25,15 @@ from selfdistill.layouts import Document, Files, Rendered
 from selfdistill.model import Event, EventKind, Session, Span
 from selfdistill.sources.base import Facts, remembered
 from selfdistill.sources.conversation import ConversationMemory, ConversationParser, Given
-from selfdistill.sources.decoding import bounded_id, digest, glances, read_tolerantly, seconds
+from selfdistill.sources.decoding import bounded_id, digest, glances, seconds
+from selfdistill.sources.documents import document_in, line_of, undecodable
 
 THREAD: Final = "amp_thread"
 MESSAGE: Final = "amp_message"
 _BLOCK_KEYS: Final = ("type", "text", "id", "name", "input", "toolUseID", "summary")
 _RUN_KEYS: Final = ("status", "result", "error", "reason")
-_RUNNING: Final = frozenset({"in-progress", "queued", "blocked-on-user"})
+_STREAMING: Final = ("streaming", "running")  # tuples: what a log holds may be unhashable
+_RUNNING: Final = ("in-progress", "queued", "blocked-on-user")
 _ROLES: Final = frozenset({"user", "assistant", "info"})
 _EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
 
@@ -86,26 +88,17 @@ class Amp:
 def render(path: PurePath, files: Files) -> Iterator[Rendered]:
     """Return a thread as lines: where it is, then each message. What is no JSON object is one line as it stands."""
     data = files.read(path)
-    found, complete = read_tolerantly(data)
-    thread = found[0].value if complete and len(found) == 1 else None
+    thread = document_in(data)
     if not isinstance(thread, dict):
-        yield from [Rendered(b" ".join(data.split()))] if data.strip() else []
+        yield from [undecodable(data)] if data.strip() else []
         return
-    yield Rendered(_line(THREAD, {key: thread[key] for key in ("id", "created") if key in thread}, _place(thread)))
+    yield line_of({"type": THREAD} | {key: thread[key] for key in ("id", "created") if key in thread} | _place(thread))
     messages = thread.get("messages")
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, dict):
-            yield Rendered(_line(MESSAGE, _kept(message)), finished=_is_finished(message))
+            yield line_of({"type": MESSAGE} | _kept(message), finished=_is_finished(message))
         else:
-            yield Rendered(msgspec.json.encode(message))
-
-
-def _line(kind: str, *parts: dict[str, Any]) -> bytes:
-    """One line of these values."""
-    made: dict[str, Any] = {"type": kind}
-    for part in parts:
-        made.update(part)
-    return msgspec.json.encode(made)
+            yield line_of(message)
 
 
 def _place(thread: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +140,7 @@ def _kept_block(block: dict[str, Any]) -> dict[str, Any]:
 
 def _is_finished(message: dict[str, Any]) -> bool:
     """Whether Amp will not change the message any more."""
-    if _inside(message, "state").get("type") in {"streaming", "running"}:
+    if _inside(message, "state").get("type") in _STREAMING:
         return False
     content = message.get("content")
     runs = [_inside(block, "run") for block in content if isinstance(block, dict)] if isinstance(content, list) else []
@@ -327,7 +320,7 @@ def _as_text(value: object) -> str:
     """A result as text: what is no text is JSON."""
     if isinstance(value, str):
         return value
-    return msgspec.json.encode(value).decode() if value is not None else ""
+    return line_of(value).line.decode() if value is not None else ""
 
 
 def _summary(summary: dict[str, Any] | str | None) -> str:

@@ -23,6 +23,7 @@ from selfdistill.model import Event, EventKind, Session, Span, ToolInput, ToolKi
 from selfdistill.sources.base import Facts, Tool, remembered
 from selfdistill.sources.conversation import ConversationMemory, ConversationParser, Given, by_user
 from selfdistill.sources.decoding import digest, glances, seconds, tool_name
+from selfdistill.sources.documents import line_of
 
 LOG_NAME: Final = "transcript.jsonl"
 STATE: Final = frozenset(
@@ -239,12 +240,14 @@ class AntigravityParser(ConversationParser[ConversationMemory, Step]):
 
 def _plain(value: object) -> str:
     """An argument as text: most are JSON inside a string."""
-    if isinstance(value, str) and value.startswith(('"', "[", "{")):
-        try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return str(value)
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if not isinstance(value, str):
+        return line_of(value).line.decode()
+    if not value.startswith('"'):
+        return value
+    try:
+        return msgspec.json.decode(value, type=str)
+    except (msgspec.DecodeError, ValueError):
+        return value
 
 
 def _input(kind: ToolKind, given: Mapping[str, str]) -> ToolInput:

@@ -310,18 +310,19 @@ def test_place_tells_subagents_of_kimi() -> None:
     assert (parser.session.id, parser.session.parent, parser.session.machine_run) == ("session_1", "session_1", True)
 
 
+def turn_of_kimi(lines: list[bytes]) -> Turn:
+    parser = Kimi().open(PurePath("/r/wire.jsonl"), None)
+    for line in lines:
+        list(parser.feed(line, 0))
+    return parser.turn
+
+
 def test_late_result_opens_no_cancelled_turn() -> None:
     """What a tool gives back after the user cancelled Kimi's turn leaves the turn closed, until the next one begins."""
-    path = FIXTURES / "kimi" / "interrupted.jsonl"
-    lines = path.read_bytes().split(b"\n")
-    cut = next(number for number, line in enumerate(lines) if b"was aborted" in line)
-    parser = Kimi().open(path, None)
-    for line in lines[: cut + 1]:
-        list(parser.feed(line, 0))
-    assert parser.turn is Turn.CLOSED
-    for line in lines[cut + 1 :]:
-        list(parser.feed(line, 0))
-    assert parser.turn is Turn.OPEN_CALL
+    lines = (FIXTURES / "kimi" / "interrupted.jsonl").read_bytes().split(b"\n")
+    late = next(number for number, line in enumerate(lines) if b"was aborted" in line)
+    assert turn_of_kimi(lines[: late + 1]) is Turn.CLOSED
+    assert turn_of_kimi(lines) is Turn.OPEN_CALL
 
 
 def openings() -> Iterator[tuple[Source, bytes]]:
