@@ -14,13 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-import msgspec
-
 from selfdistill.layouts import Document, Files, Rendered
 from selfdistill.model import Session
 from selfdistill.sources.base import Facts, remembered
 from selfdistill.sources.cline_messages import ClineMemory, ClineParser
-from selfdistill.sources.decoding import bounded_id, read_tolerantly
+from selfdistill.sources.decoding import bounded_id
+from selfdistill.sources.documents import document_in, line_of, undecodable
 
 TASK_LOG: Final = "api_conversation_history.json"
 SESSION_LOG: Final = ".messages.json"
@@ -88,35 +87,22 @@ def rendered(path: PurePath, files: Files) -> Iterator[Rendered]:
     The end is taken back when somebody resumes a session: the log is then another generation.
     """
     data = files.read(path)
-    document = _decoded(data)
+    document = document_in(data)
     messages = document.get("messages") if isinstance(document, dict) else document
     if not isinstance(messages, list):
         if data.strip():
-            yield Rendered(data.replace(b"\r", b" ").replace(b"\n", b" "))
+            yield undecodable(data)
         return
-    told = _decoded(files.read(path.parent / (_about(path))))
+    told = document_in(files.read(path.parent / _about(path)))
     told = told if isinstance(told, dict) else {}
-    yield _line({name: value for name, value in _head(path, told).items() if value is not None})
-    times = _times(_decoded(files.read(path.parent / "ui_messages.json"))) if path.name == TASK_LOG else {}
+    yield line_of({name: value for name, value in _head(path, told).items() if value is not None})
+    times = _times(document_in(files.read(path.parent / "ui_messages.json"))) if path.name == TASK_LOG else {}
     at: float | None = None
     for number, message in enumerate(messages):
         at = times.get(number - 1, at)
-        yield _line(_message(message, at))
+        yield line_of(_message(message, at))
     if told.get("ended_at") and told.get("status") in _ENDED and path.stem.startswith(path.parent.name):
-        yield _line({"type": "ended", "status": told["status"], "ts": told["ended_at"]})
-
-
-def _line(record: object) -> Rendered:
-    return Rendered(msgspec.json.encode(record))
-
-
-def _decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """The value that a file holds, None where it holds none."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        found, complete = read_tolerantly(data)
-        return found[0].value if complete and len(found) == 1 else None
+        yield line_of({"type": "ended", "status": told["status"], "ts": told["ended_at"]})
 
 
 def _about(path: PurePath) -> str:
@@ -163,11 +149,13 @@ def _message(message: Any, at: float | None) -> Any:  # noqa: ANN401 - any JSON
     return {name: value for name, value in made.items() if value is not None}
 
 
-def _slim(part: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A part of a message without pictures and thoughts."""
+def _slim(part: Any, depth: int = 2) -> Any:  # noqa: ANN401 - any JSON
+    """A part of a message without pictures and thoughts; a result has parts too."""
     if not isinstance(part, dict):
         return part
     if part.get("type") in _HEAVY:
         return {"type": part["type"]}
     inner = part.get("content")
-    return {**part, "content": [_slim(each) for each in inner]} if isinstance(inner, list) else part
+    if not depth or not isinstance(inner, list):
+        return part
+    return {**part, "content": [_slim(each, depth - 1) for each in inner]}

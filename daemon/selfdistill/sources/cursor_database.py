@@ -19,7 +19,8 @@ from selfdistill.layouts import Database, Queries, Rendered
 from selfdistill.model import Event, Span, ToolKind
 from selfdistill.sources.base import Tool
 from selfdistill.sources.conversation import ConversationMemory, ConversationParser, Given
-from selfdistill.sources.decoding import bounded_id, digest, read_tolerantly, seconds, typed
+from selfdistill.sources.decoding import bounded_id, digest, seconds, typed
+from selfdistill.sources.documents import document_in, line_of, undecodable
 
 _MODERN_SESSIONS: Final = """
     SELECT substr(key, 14) AS key,
@@ -113,24 +114,18 @@ def rendered(row: Rendered) -> Iterator[Rendered]:
         return
     if asked.value is None:
         return  # a bubble that was taken away
-    value = _decoded(asked.value)
+    value = document_in(asked.value.encode("utf-8", "surrogatepass"))
     if not isinstance(value, dict):
-        yield row._replace(line=asked.value.replace("\r", " ").replace("\n", " ").encode("utf-8", "replace"))
+        yield undecodable(asked.value.encode("utf-8", "replace"))
         return
     made = _composer(value) if asked.record == "composer" else _bubble(value)
     tool = made.get("tool")
     running = isinstance(tool, dict) and (tool.get("status") or "") in _RUNNING
-    line = msgspec.json.encode({name: each for name, each in made.items() if each not in (None, "")})
-    yield Rendered(line, finished=row.finished and not running)
+    kept = {name: each for name, each in made.items() if each not in (None, "")}
+    yield line_of(kept, finished=row.finished and not running)
 
 
 LAYOUT: Final = Database(queries=queries, rendered=rendered)
-
-
-def _decoded(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """The value of a JSON text, None where it is none."""
-    found, complete = read_tolerantly(text.encode("utf-8", "surrogatepass"))
-    return found[0].value if complete and len(found) == 1 else None
 
 
 def _of(value: Any, *names: str) -> Any:  # noqa: ANN401 - any JSON

@@ -163,7 +163,7 @@ def test_copied_task_keeps_its_ids() -> None:
 
 def test_results_without_ids_are_paired_by_tool() -> None:
     """Where results name only their tools, each answers the call of that tool, in whatever order they come."""
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": {}} for name in ("read_file", "list_files")
     ]
     answers = [
@@ -343,6 +343,18 @@ def test_resumed_session_has_no_end() -> None:
     assert isinstance(layout, Document)
     data = b"\n".join(each.line for each in layout.render(path, held))
     assert read(Cline(), path, data)[1].turn is Turn.OPEN
+
+
+def test_bottomless_nesting_is_a_line() -> None:
+    """A document or bubble that is nested deeper than any writer follows is rendered all the same."""
+    deep = '{"type":"tool_result","content":[' * 400 + "]}" * 400
+    path = TASKS / "1767225600000" / "api_conversation_history.json"
+    assert len(document_lines(Cline(), path, f'[{{"role":"user","content":[{deep}]}}]'.encode())) == 2
+    database = built(FIXTURES / "cursor" / "editor.sql")
+    key = sessions_of(Cursor(), database)[0][0]
+    bubble = f'{{"bubbleId":"b2","type":2,"toolFormerData":{{"rawArgs":{deep}}}}}'
+    database.execute("UPDATE cursorDiskKV SET value = ? WHERE key = ?", (bubble, f"bubbleId:{key}:b2"))
+    assert len(database_lines(Cursor(), database, key)) == 13
 
 
 @pytest.mark.parametrize(
