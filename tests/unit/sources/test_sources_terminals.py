@@ -102,6 +102,7 @@ def test_relative_places_are_not_believed(relative: str) -> None:
         (Grok(), "%2Fh%2Fk/0199/chat_history.jsonl", False),
         (Antigravity(), "a404/.system_generated/logs/transcript.jsonl", True),
         (Antigravity(), "a404/.system_generated/logs/transcript_full.jsonl", False),
+        (Antigravity(), "a404/transcript.jsonl", False),
     ],
 )
 def test_only_logs_are_owned(source: Source, path: str, *, owned: bool) -> None:
