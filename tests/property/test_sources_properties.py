@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rendering import EVERY, fixture_name, fixtures, lines_of
 from selfdistill.model import Event, Session, Turn
-from selfdistill.sources import SOURCES, Parser, Source
+from selfdistill.sources import Parser, Source
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-LOGS = [(source, path) for source in SOURCES for path in sorted((FIXTURES / source.name).glob("*.jsonl"))]
-NAMES = [f"{source.name}-{path.stem}" for source, path in LOGS]
-DATA = {path: path.read_bytes() for _, path in LOGS}
+LOGS = fixtures()
+NAMES = [fixture_name(log) for log in LOGS]
+DATA = {path: path.read_bytes() for _, path in LOGS}  # as the agent wrote them
+LINES = {path: lines_of(source, path) for source, path in LOGS}
 
 
 def feed(parser: Parser, lines: list[bytes], offset: int = 0) -> list[Event]:
@@ -28,15 +29,14 @@ def feed(parser: Parser, lines: list[bytes], offset: int = 0) -> list[Event]:
 
 def whole(source: Source, path: Path, data: bytes) -> tuple[list[Event], Session, Turn]:
     parser = source.open(PurePath(path), None)
-    return feed(parser, data.split(b"\n")), parser.session, parser.turn
+    return feed(parser, lines_of(source, path, data).split(b"\n")), parser.session, parser.turn
 
 
 @pytest.mark.parametrize(("source", "path"), LOGS, ids=NAMES)
 def test_two_halves_are_the_whole(source: Source, path: Path) -> None:
     """A parser that stops after any line and goes on from its state gives the events, facts and turn of one reading."""
-    data = DATA[path]
-    lines = data.split(b"\n")
-    expected = whole(source, path, data)
+    lines = LINES[path].split(b"\n")
+    expected = whole(source, path, DATA[path])
     for cut in range(len(lines) + 1):
         first = source.open(PurePath(path), None)
         events = feed(first, lines[:cut])
@@ -48,7 +48,7 @@ def test_two_halves_are_the_whole(source: Source, path: Path) -> None:
 @pytest.mark.parametrize(("source", "path"), LOGS, ids=NAMES)
 def test_counts_of_two_halves_add_up(source: Source, path: Path) -> None:
     """Records are counted since a parser was opened: the halves' counts add up to the whole's."""
-    lines = DATA[path].split(b"\n")
+    lines = LINES[path].split(b"\n")
     total = source.open(PurePath(path), None)
     feed(total, lines)
     first = source.open(PurePath(path), None)
@@ -81,7 +81,7 @@ def test_flipped_bytes_raise_nothing(log: tuple[Source, Path], data: st.DataObje
         event.text.encode()
 
 
-@given(st.sampled_from(SOURCES), st.lists(st.binary(max_size=200), max_size=5))
+@given(st.sampled_from(EVERY), st.lists(st.binary(max_size=200), max_size=5))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_raise_nothing(source: Source, lines: list[bytes]) -> None:
     """Lines that are no records at all are counted."""
@@ -102,7 +102,7 @@ JSON = st.recursive(
 def test_odd_values_raise_nothing(log: tuple[Source, Path], data: st.DataObject) -> None:
     """A field that suddenly holds another type of value costs that field at most."""
     source, path = log
-    lines = DATA[path].split(b"\n")
+    lines = LINES[path].split(b"\n")
     number = data.draw(st.integers(0, len(lines) - 1))
     lines[number] = _with_odd_value(lines[number], data)
     parser = source.open(PurePath(path), None)

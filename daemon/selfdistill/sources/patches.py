@@ -16,6 +16,10 @@ _PATCH_BEGIN: Final = "*** Begin Patch"
 _PATCH_FILE: Final = re.compile(r"^\*\*\* (?:Update|Add|Delete) File: (.+?)\s*$", re.MULTILINE)
 _PATCH_CHANGE: Final = re.compile(r"^([-+])(.*)$", re.MULTILINE)
 _STRING: Final = r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`)"
+_SEARCH: Final = re.compile(r"(?:<{5,9}|-{5,9}) (?:SEARCH|ORIGINAL)>?\s*")
+_DIVIDER: Final = re.compile(r"={5,9}\s*")
+_REPLACED: Final = re.compile(r"(?:>{5,9}|\+{5,9}) (?:REPLACE|UPDATED)\s*")
+_HINTS: Final = re.compile(r":(?:start|end)_line:.*|-{7}\s*")  # Roo Code says first where the text should stand
 _JS_COMMAND: Final = re.compile(r"exec_command\s*\(\s*\{(?:[^{}]*?[,\s])?[\"']?cmd[\"']?\s*:\s*" + _STRING, re.DOTALL)
 _JS_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\n": ""}
@@ -78,3 +82,26 @@ def _unquoted(literal: str) -> str:
 def has_patch(script: str) -> bool:
     """Whether a text holds an `apply_patch` patch."""
     return _PATCH_BEGIN in script
+
+
+def replacements(text: str) -> list[tuple[str, str]]:
+    """Return the (old, new) texts of the SEARCH/REPLACE blocks of a text, in order; a block without its end is none.
+
+    Aider, Cline, Roo Code and Kilo write `<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`; Cline also with `-` and `+`.
+    """
+    found: list[tuple[str, str]] = []
+    old: list[str] | None = None
+    new: list[str] | None = None
+    for line in text.split("\n") if "REPLACE" in text or "UPDATED" in text else ():
+        if _SEARCH.fullmatch(line):
+            old, new = [], None
+        elif old is not None and new is not None and _REPLACED.fullmatch(line):
+            found.append(("\n".join(old), "\n".join(new)))
+            old = new = None
+        elif old is not None and new is None and _DIVIDER.fullmatch(line):
+            new = []
+        elif new is not None:
+            new.append(line)
+        elif old is not None and (old or not _HINTS.fullmatch(line)):
+            old.append(line)
+    return found

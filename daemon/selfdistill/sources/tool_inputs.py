@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from selfdistill.model import ToolInput, ToolKind
 from selfdistill.sources.decoding import coerce
 from selfdistill.sources.injections import OWN_NAME, without_own
-from selfdistill.sources.patches import command_line, has_patch, javascript_commands, patch_in, patch_input
+from selfdistill.sources.patches import (
+    command_line,
+    has_patch,
+    javascript_commands,
+    patch_in,
+    patch_input,
+    replacements,
+)
 
 _NAMES: Final = {
     ToolKind.SHELL: "Bash bash shell exec_command local_shell shell_command container.exec execute_bash",
@@ -22,12 +29,59 @@ _NAMES: Final = {
     ToolKind.AGENT: "Task Agent spawn_agent",
     ToolKind.PLAN: "ExitPlanMode EnterPlanMode AskUserQuestion TodoWrite update_plan request_user_input",
 }
+_GEMINI: Final = {  # Gemini CLI and Qwen Code
+    ToolKind.SHELL: "run_shell_command",
+    ToolKind.EDIT: "replace notebook_edit",
+    ToolKind.READ: "read_many_files",
+    ToolKind.SEARCH: "list_directory search_file_content grep_search",
+    ToolKind.WEB: "google_web_search",
+    ToolKind.AGENT: "agent task delegate_to_agent invoke_agent codebase_investigator create_sub_session",
+    ToolKind.PLAN: "write_todos todo_write ask_user ask_user_question enter_plan_mode exit_plan_mode",
+}
+_COPILOT: Final = {  # GitHub Copilot CLI
+    ToolKind.SHELL: "powershell read_bash write_bash stop_bash read_powershell write_powershell stop_powershell",
+    ToolKind.WRITE: "create",
+    ToolKind.SEARCH: "rg",
+    ToolKind.PLAN: "update_todo task_complete report_intent",
+}
+_NAMES_IN_STORES: Final = {  # OpenCode, Crush and Goose, which keep their logs in databases
+    ToolKind.SHELL: "developer__shell",
+    ToolKind.EDIT: "multiedit patch developer__text_editor developer__edit",
+    ToolKind.WRITE: "developer__write",
+    ToolKind.SEARCH: "list ls tree codesearch sourcegraph developer__tree",
+    ToolKind.WEB: "webfetch websearch fetch agentic_fetch download",
+    ToolKind.AGENT: "task agent subagent delegate subagent__execute_task",
+    ToolKind.PLAN: "todowrite todoread todos question plan_exit plan_enter todo__todo_write todo_write",
+}
+_EDITORS: Final = {  # Cline, Roo Code and Kilo, Cursor
+    ToolKind.SHELL: "execute_command run_commands Shell run_terminal_command run_terminal_command_v2",
+    ToolKind.EDIT: "replace_in_file apply_diff insert_content search_and_replace search_replace editor StrReplace"
+    " ApplyPatch EditNotebook edit_file_v2 apply_patch_v2",
+    ToolKind.WRITE: "write_to_file",
+    ToolKind.READ: "read_files read_file_v2 ReadFile",
+    ToolKind.SEARCH: "list_code_definition_names codebase_search search_codebase file_search glob_file_search"
+    " ripgrep_raw_search semantic_search_full SemanticSearch list_dir_v2",
+    ToolKind.WEB: "fetch_web_content browser_action",
+    ToolKind.AGENT: "new_task task_v2",
+    ToolKind.PLAN: "update_todo_list switch_mode create_plan CreatePlan SwitchMode AskQuestion ask_question",
+}
 _SHELL_TOO: Final = (
     "run_terminal_cmd run_command terminal PowerShell BashOutput KillShell KillBash write_stdin unified_exec"
 )
-KINDS: Final = {name: kind for kind, names in _NAMES.items() for name in names.split()} | dict.fromkeys(
-    _SHELL_TOO.split(), ToolKind.SHELL
-)
+_TERMINALS: Final = {  # pi and its relatives, Factory Droid, Amp, Kimi and Grok
+    ToolKind.SHELL: "Execute Shell shell_exec run_terminal run_terminal_command",
+    ToolKind.EDIT: "ApplyPatch StrReplaceFile",
+    ToolKind.WRITE: "Create WriteFile",
+    ToolKind.READ: "ReadFile ReadMediaFile look_at",
+    ToolKind.SEARCH: "find finder",
+    ToolKind.WEB: "FetchUrl FetchURL SearchWeb read_web_page",
+    ToolKind.AGENT: "AgentSwarm oracle librarian spawn_subagent sessions_spawn",
+    ToolKind.PLAN: "TodoList SetTodoList todo_read",
+}
+_TABLES: Final = (_NAMES, _GEMINI, _COPILOT, _NAMES_IN_STORES, _EDITORS, _TERMINALS)
+KINDS: Final = {
+    name: kind for table in _TABLES for kind, names in table.items() for name in names.split()
+} | dict.fromkeys(_SHELL_TOO.split(), ToolKind.SHELL)
 
 
 class _Change(Struct, gc=False):
@@ -35,6 +89,17 @@ class _Change(Struct, gc=False):
 
     old_string: str = ""
     new_string: str = ""
+    oldText: str = ""  # noqa: N815 - as pi writes it
+    newText: str = ""  # noqa: N815
+    old: str = ""
+    new: str = ""
+
+
+class _Command(Struct, gc=False):
+    """A program with its arguments, run without a shell."""
+
+    command: str = ""
+    args: list[str] = field(default_factory=list)
 
 
 class _Arguments(Struct):
@@ -46,7 +111,11 @@ class _Arguments(Struct):
     workdir: str | None = None
     file_path: str | None = None
     notebook_path: str | None = None
+    absolute_path: str | None = None
     path: str | None = None
+    dir_path: str | None = None
+    directory: str | None = None
+    paths: str | list[str] | None = None
     old_string: str | None = None
     new_string: str | None = None
     new_source: str | None = None
@@ -61,6 +130,37 @@ class _Arguments(Struct):
     url: str | None = None
     prompt: str | None = None
     description: str | None = None
+    filePath: str | None = None  # noqa: N815 - as OpenCode writes it
+    oldString: str | None = None  # noqa: N815
+    newString: str | None = None  # noqa: N815
+    patchText: str | None = None  # noqa: N815
+    file_text: str | None = None
+    before: str | None = None
+    after: str | None = None
+    diff: str | None = None
+    commands: str | list[str | _Command] | None = None
+    working_directory: str | None = None
+    target_file: str | None = None
+    target_directory: str | None = None
+    relativeWorkspacePath: str | None = None  # noqa: N815 - as Cursor writes it
+    targetFile: str | None = None  # noqa: N815
+    contents: str | None = None
+    old_text: str | None = None
+    new_text: str | None = None
+    regex: str | None = None
+    glob_pattern: str | None = None
+    search_term: str | None = None
+    queries: str | list[str] | None = None
+    cwd: str | None = None
+    oldText: str | None = None  # noqa: N815 - as pi writes it
+    newText: str | None = None  # noqa: N815
+    edit: _Change | list[_Change] | None = None
+    directory_path: str | None = None
+    folder: str | None = None
+    patterns: str | list[str] | None = None
+    filePattern: str | None = None  # noqa: N815 - as Amp writes it
+    objective: str | None = None
+    task: str | None = None
 
 
 _arguments_of: Final = msgspec.json.Decoder(_Arguments).decode
@@ -86,9 +186,10 @@ def tool_input(kind: ToolKind, raw: bytes | Raw | str) -> ToolInput:
 def workdir_of(raw: bytes | Raw | str) -> str:
     """Return the directory that a call names for itself, "" where it names none."""
     try:
-        return _arguments_of(raw).workdir or ""
+        given = _arguments_of(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
+    return _first(given.workdir, given.directory, given.dir_path, given.working_directory, given.cwd)
 
 
 def script_input(script: str) -> tuple[ToolKind, ToolInput]:
@@ -116,27 +217,40 @@ def _odd_arguments(raw: bytes | Raw | str) -> _Arguments:
 
 
 def _shell(given: _Arguments) -> ToolInput:
-    command = given.command or given.cmd or ""
+    command = given.command or given.cmd or _commands(given.commands)
     if patch := patch_in(command):
         return patch_input(patch)
     return ToolInput(command=command_line(command), text=given.chars or "")
 
 
+def _commands(commands: str | list[str | _Command] | None) -> str:
+    """Several commands of one call, each on its line."""
+    if commands is None or isinstance(commands, str):
+        return commands or ""
+    return "\n".join(each if isinstance(each, str) else command_line([each.command, *each.args]) for each in commands)
+
+
 def _edit(given: _Arguments) -> ToolInput:
-    if patch := given.patch or given.input:
+    if patch := given.patch or given.input or given.patchText:
         return patch_input(patch)
     if isinstance(given.command, list) and (patch := patch_in(given.command)):
         return patch_input(patch)
-    edits = given.edits or ()
+    if replaced := replacements(given.diff or ""):
+        old, new = zip(*replaced, strict=True)
+        return ToolInput(path=_path(given), old="\n".join(old), new="\n".join(new))
+    edits = given.edits or (given.edit if isinstance(given.edit, list) else [given.edit] if given.edit else [])
     return ToolInput(
         path=_path(given),
-        old=given.old_string or given.old_str or "\n".join(edit.old_string for edit in edits),
-        new=given.new_string or given.new_str or given.new_source or "\n".join(edit.new_string for edit in edits),
+        old=_first(given.old_string, given.old_str, given.oldString, given.before, given.old_text, given.oldText)
+        or "\n".join(_first(edit.old_string, edit.oldText, edit.old) for edit in edits),
+        new=_first(given.new_string, given.new_str, given.new_source, given.newString, given.after, given.diff)
+        or _first(given.new_text, given.newText, given.content)
+        or "\n".join(_first(edit.new_string, edit.newText, edit.new) for edit in edits),
     )
 
 
 def _write(given: _Arguments) -> ToolInput:
-    return ToolInput(path=_path(given), new=given.content or "")
+    return ToolInput(path=_path(given), new=_first(given.content, given.file_text, given.contents))
 
 
 def _read(given: _Arguments) -> ToolInput:
@@ -144,19 +258,37 @@ def _read(given: _Arguments) -> ToolInput:
 
 
 def _search(given: _Arguments) -> ToolInput:
-    return ToolInput(path=_path(given), text=given.pattern or given.query or "")
+    return ToolInput(
+        path=_path(given),
+        text=_first(given.pattern, given.query, given.regex, given.glob_pattern, given.filePattern)
+        or _joined(given.queries)
+        or _joined(given.patterns),
+    )
 
 
 def _web(given: _Arguments) -> ToolInput:
-    return ToolInput(text=given.url or given.query or "")
+    return ToolInput(text=_first(given.url, given.query, given.search_term, given.objective))
 
 
 def _agent(given: _Arguments) -> ToolInput:
-    return ToolInput(text=given.prompt or given.description or "")
+    return ToolInput(text=_first(given.prompt, given.task, given.description))
 
 
 def _path(given: _Arguments) -> str:
-    return given.file_path or given.notebook_path or given.path or ""
+    paths = _joined(given.paths)
+    named = _first(given.file_path, given.notebook_path, given.absolute_path, given.path, given.filePath)
+    named = named or _first(given.target_file, given.relativeWorkspacePath, given.targetFile, given.target_directory)
+    return named or _first(given.dir_path, given.directory, given.directory_path, given.folder, paths)
+
+
+def _joined(texts: str | list[str] | None) -> str:
+    """Several values of one argument, or the one."""
+    return texts if isinstance(texts, str) else " ".join(texts or ())
+
+
+def _first(*texts: str | None) -> str:
+    """The first argument that is there: every agent has its own name for it."""
+    return next(filter(None, texts), "")
 
 
 def _without_own(made: ToolInput) -> ToolInput:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from rendering import EVERY, EXPECTED, FIXTURES, fixture_name, fixtures, forgotten, lines_of
 from selfdistill.model import Event, Records
-from selfdistill.sources import SOURCES, Parser, Source
+from selfdistill.sources import Parser, Source
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-LOGS = [(source, path) for source in SOURCES for path in sorted((FIXTURES / source.name).glob("*.jsonl"))]
+LOGS = fixtures()
+NAMES = [fixture_name(log) for log in LOGS]
 
 
 def feed_all(parser: Parser, data: bytes) -> list[Event]:
@@ -56,22 +57,23 @@ def _present(struct: Any) -> dict[str, Any]:  # noqa: ANN401 - any of our struct
     return {name: value for name in struct.__struct_fields__ if (value := getattr(struct, name))}
 
 
-@pytest.mark.parametrize(("source", "path"), LOGS, ids=[f"{source.name}-{path.stem}" for source, path in LOGS])
+@pytest.mark.parametrize(("source", "path"), LOGS, ids=NAMES)
 def test_log_gives_what_is_expected(source: Source, path: Path) -> None:
     """Events, session, turn and record counts are those that were read and judged by hand."""
-    expected = json.loads((path.parent / "expected.json").read_text("utf-8"))[path.name]
+    place = FIXTURES / source.name
+    expected = json.loads((place / EXPECTED).read_text("utf-8"))[str(path.relative_to(place))]
     parser = source.open(PurePath(path), None)
-    events = feed_all(parser, path.read_bytes())
+    events = feed_all(parser, lines_of(source, path))
     assert [listed(event) for event in events] == expected["events"]
     assert _present(parser.session) == expected["session"]
     assert parser.turn.value == expected["turn"]
     assert counted(parser.records) == expected["records"]
 
 
-@pytest.mark.parametrize(("source", "path"), LOGS, ids=[f"{source.name}-{path.stem}" for source, path in LOGS])
+@pytest.mark.parametrize(("source", "path"), LOGS, ids=NAMES)
 def test_span_is_the_whole_record(source: Source, path: Path) -> None:
     """The bytes that an event's span names are one whole JSON object of the log."""
-    data = path.read_bytes()
+    data = lines_of(source, path)
     for event in feed_all(source.open(PurePath(path), None), data):
         record = data[event.span.offset : event.span.offset + event.span.length]
         assert record.startswith(b"{")
@@ -79,16 +81,17 @@ def test_span_is_the_whole_record(source: Source, path: Path) -> None:
         json.loads(record)
 
 
-@pytest.mark.parametrize(("source", "path"), LOGS, ids=[f"{source.name}-{path.stem}" for source, path in LOGS])
+@pytest.mark.parametrize(("source", "path"), LOGS, ids=NAMES)
 def test_records_add_up(source: Source, path: Path) -> None:
     """Every record is known, ignored, unknown or undecodable, and counted once."""
     parser = source.open(PurePath(path), None)
-    feed_all(parser, path.read_bytes())
+    feed_all(parser, lines_of(source, path))
     records = parser.records
     assert records.total == records.known + records.ignored + records.unknown + records.undecodable
     assert sum(records.unknown_types.values()) == records.unknown
 
 
 def test_every_source_has_fixtures() -> None:
-    """A source without an invented log is not tested."""
-    assert {source.name for source, _ in LOGS} == {source.name for source in SOURCES}
+    """A source without an invented log is not tested, and neither is a log that nobody expects anything of."""
+    assert {source.name for source, _ in LOGS} == {source.name for source in EVERY}
+    assert forgotten() == []

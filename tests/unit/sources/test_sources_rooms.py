@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from rendering import fixtures
 from selfdistill.model import Event
 from selfdistill.sources import SOURCES, for_path
 from selfdistill.sources.decoding import read_tolerantly, seconds
 from selfdistill.sources.role_content import RoleContent
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
+NAMED = [path for source, path in fixtures() if source in SOURCES and path.suffix == ".jsonl"]
 ROLE_CONTENT = RoleContent()
 
 
@@ -22,7 +23,7 @@ def read(*lines: dict[str, Any]) -> list[Event]:
     return [event for line in lines for event in parser.feed(json.dumps(line).encode(), 0)]
 
 
-@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*/*.jsonl")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", NAMED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_named_file_is_known_by_its_content(path: Path) -> None:
     """A log that lies anywhere under any name is given to the right source."""
     source = for_path(PurePath("/elsewhere/some.log"), path.read_bytes())
