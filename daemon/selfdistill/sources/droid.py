@@ -114,7 +114,7 @@ class Droid:
     variables: Final = ("FACTORY_HOME_OVERRIDE",)
     facts: Final = Facts(
         agent="Factory Droid (sessions, `droid exec` streams)",
-        versions="format 2 (0.81 to 0.229), from its readers' sources",
+        versions="format 2, from its readers' sources",
         where="`~/.factory/sessions`, `~/.factory/projects`",
         read="messages, tools with results and exit codes, compactions, sub-agents' sessions",
         left_out="thinking, images, `*.settings.json` (model, tokens)",

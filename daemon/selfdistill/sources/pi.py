@@ -107,7 +107,7 @@ class Pi:
     variables: tuple[str, ...] = ("PI_CODING_AGENT_DIR", "PI_CODING_AGENT_SESSION_DIR")
     facts: Facts = Facts(
         agent="pi",
-        versions="session formats 1 to 3 (0.13 to 1.0)",
+        versions="session formats 1 to 3",
         where="`~/.pi/agent/sessions`",
         read="messages, tools with results and exit codes, interrupts, `!` commands, compactions, branches",
         left_out="thinking, images, extensions' own entries; the log does not tell headless runs",
