@@ -82,9 +82,11 @@ def crashed(path: Path, writer: Writer) -> Path:
 @pytest.fixture
 def path() -> Iterator[Path]:
     """Where a ledger is: not below pytest's own directory, which is closed to other users."""
+    umask = os.umask(0o022)  # the program sets a stricter one, in this process too
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory) / "home" / "some.ledger"
+    os.umask(umask)
 
 
 class TestNoTrace:
@@ -260,17 +262,20 @@ def test_key_is_one_part_of_a_path(key: str) -> None:
 def test_changed_becomes_a_time(path: Path) -> None:
     """Seconds, milliseconds, ISO texts and counters of changes are each taken for what they are."""
     writer = Writer(path)
-    values = {
+    values: dict[str, object] = {
         "s": 1_780_000_000,
         "ms": 1_780_000_000_000,
         "iso": "2026-05-28T20:26:40Z",
         "naive": "2026-05-28 20:26:40",
+        "more": "1780000000/17/3",
+        "other": "2026-05-28 20:26:40/18",
     }
     for key, changed in values.items():
         writer.run("INSERT INTO sessions VALUES (?, ?)", key, changed)
     writer.run("INSERT INTO sessions VALUES ('counter', 7), ('odd', 'v7-x'), ('none', NULL)")
     found = {one.name: stat for one, stat in sessions(path, LAYOUT).items()}
     assert {found[key].mtime_ns for key in values} == {1_780_000_000 * 10**9}
+    assert len({found[key].ctime_ns for key in ("s", "more", "other")}) == 3
     assert found["counter"].ctime_ns == 7
     assert len({found[key].ctime_ns for key in ("counter", "odd", "none")}) == 3
     writer.close()
