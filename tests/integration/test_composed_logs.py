@@ -122,6 +122,18 @@ class TestDatabase:
             assert assembly.survey.full_pass() == []
         writer.close()
 
+    @pytest.mark.parametrize("side", ["", "-wal", "-shm", "-journal"])
+    def test_hint_at_any_of_its_files(self, home: Home, side: str) -> None:
+        """An event of the database or of any file that SQLite keeps beside it leads to the session that moved."""
+        writer = Writer(ledger_of(home))
+        writer.write("s", LINES[:3], changed=WHEN)
+        with opened(composed(home)) as assembly:
+            assembly.survey.full_pass()
+            writer.write("s", LINES[3:4], changed=WHEN + 1)
+            hint = ledger_of(home).with_name(f"work.ledger{side}")
+            assert [change.path.name for change in assembly.survey.look([hint])] == ["s"]
+        writer.close()
+
     def test_unfinished_record_waits(self, home: Home) -> None:
         """The last record of a session that the agent may still change is held back until the log is at rest."""
         writer = Writer(ledger_of(home))
@@ -194,10 +206,15 @@ class TestDatabase:
         writer.close()
         with opened(composed(home)) as assembly:
             assert distil(assembly) > 0
+            ids = {log.path.name: log.id for log in assembly.store.present()}
+            writer = Writer(ledger_of(home))
+            writer.run("UPDATE sessions SET rowid = 9 WHERE id = 'a'")  # they are listed in another order now
+            writer.close()
             ledger_of(home).rename(home.path / "ledgers" / "new.ledger")
             assert distil(assembly) == 0
             found = {str(log.path.relative_to(home.path)) for log in assembly.store.present()}
             assert found == {"ledgers/new.ledger/a", "ledgers/new.ledger/b"}
+            assert {log.path.name: log.id for log in assembly.store.present()} == ids
 
     def test_after_a_restart(self, home: Home) -> None:
         """Another process lists the database once, and reads nothing that is distilled."""

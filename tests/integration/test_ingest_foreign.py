@@ -133,11 +133,12 @@ class TestNoTrace:
         """While an agent without write-ahead log is in the middle of writing, the state before that is read."""
         writer = Writer(path, "DELETE")
         writer.write("s", LINES, changed=1)
+        for _ in range(200):
+            writer.run("INSERT INTO records VALUES ('t', 9, ?, 1)", "x" * 3000)
         writer.run("PRAGMA cache_size = 1")
         writer.run("PRAGMA cache_spill = 1")
         writer.run("BEGIN IMMEDIATE")
-        for _ in range(200):
-            writer.run("INSERT INTO records VALUES ('s', 9, ?, 1)", "x" * 3000)
+        writer.run("UPDATE records SET text = 'half'")  # more than the cache holds: it goes to the file before its time
         assert Path(f"{path}-journal").exists()
         before = listing(path.parent)
         assert text_of(path / "s") == LINES
@@ -163,6 +164,21 @@ def test_private_copy_serves_all_sessions_and_leaves_no_name(path: Path, monkeyp
     assert foreign._kept.copy.connection is kept
     assert list(temporary.iterdir()) == []
     foreign.let_go()
+
+
+def test_change_during_a_reading_without_locks_is_noticed(path: Path) -> None:
+    """What was read from a closed database is void if somebody has written to it meanwhile."""
+    Writer(path).close()
+
+    def read_beside_a_writer() -> None:
+        with foreign.reading(path):
+            writer = Writer(path)
+            writer.write("s", LINES, changed=1)
+            writer.close()
+
+    with pytest.raises(LogProblem) as caught:
+        read_beside_a_writer()
+    assert caught.value.reason == Skip.UNSETTLED
 
 
 def test_reading_beside_a_busy_writer_is_consistent(path: Path) -> None:
