@@ -52,10 +52,12 @@ class Queries(Struct, frozen=True):
     """The questions to one database.
 
     `sessions` takes no parameter and gives a row (key, changed, size) for each session: `key` is a text, `changed`
-    moves whenever something of the session does (a number or text), `size` counts its messages. `records` takes the key
-    as its only parameter, named `:key`, and gives the session's rows in order; a row becomes one line, the JSON object
-    of its columns by name (numbers, texts, null; blobs as base64 text). A column called `finished` is not in the line:
-    0 means that the row may still change. Columns that change after a row is finished must not be asked for.
+    moves whenever something of the session does (a number or text), `size` counts its messages. If `changed` is a time
+    (seconds or parts of them since 1970, or an ISO text, UTC), or a text TIME/MORE, that is when the session was last
+    written to; else the database's own time counts. `records` takes the key as its only parameter, named `:key`, and
+    gives the session's rows in order; a row becomes one line, the JSON object of its columns by name (numbers, texts,
+    null; blobs as base64 text). A column called `finished` is not in the line: 0 means that the row may still change.
+    Columns that change after a row is finished must not be asked for.
     """
 
     sessions: str

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from composed_agents import AGENTS, NOW, Notebook, Writer, composed, lines_of, notebook
+from composed_agents import AGENTS, NOW, Ledger, Notebook, Writer, composed, lines_of, notebook
 from homes import CLAUDE, Home, until
 from selfdistill import logs
 from selfdistill.config import Config, Scanning, SourceSettings
@@ -22,6 +22,7 @@ from selfdistill.layouts import Document, Files, Rendered
 from selfdistill.model import Skip
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.one_pass import one_pass
+from selfdistill.service.recognising import is_database, logs_of
 from selfdistill.service.running import Selection
 from selfdistill.service.worker import Worker
 
@@ -108,6 +109,31 @@ class TestDatabase:
             assert assembly.survey.hot_pass(0.0) == []
         writer.close()
 
+    def test_moved_session_is_young(self, home: Home) -> None:
+        """A session that moved since the last listing was just written to, even if its own time is an old one."""
+        writer = Writer(ledger_of(home))
+        writer.write("s", LINES[:3], changed=WHEN)
+        with opened(composed(home)) as assembly:
+            assert [change.stat.mtime_ns for change in assembly.survey.full_pass()] == [WHEN * 10**6]
+            writer.write("s", LINES[3:4], changed=WHEN)
+            (change,) = assembly.survey.full_pass()
+            assert change.stat.mtime_ns == ledger_of(home).with_name("work.ledger-wal").stat().st_mtime_ns
+            distil(assembly)
+            assert assembly.survey.full_pass() == []
+        writer.close()
+
+    @pytest.mark.parametrize("side", ["", "-wal", "-shm", "-journal"])
+    def test_hint_at_any_of_its_files(self, home: Home, side: str) -> None:
+        """An event of the database or of any file that SQLite keeps beside it leads to the session that moved."""
+        writer = Writer(ledger_of(home))
+        writer.write("s", LINES[:3], changed=WHEN)
+        with opened(composed(home)) as assembly:
+            assembly.survey.full_pass()
+            writer.write("s", LINES[3:4], changed=WHEN + 1)
+            hint = ledger_of(home).with_name(f"work.ledger{side}")
+            assert [change.path.name for change in assembly.survey.look([hint])] == ["s"]
+        writer.close()
+
     def test_unfinished_record_waits(self, home: Home) -> None:
         """The last record of a session that the agent may still change is held back until the log is at rest."""
         writer = Writer(ledger_of(home))
@@ -180,10 +206,15 @@ class TestDatabase:
         writer.close()
         with opened(composed(home)) as assembly:
             assert distil(assembly) > 0
+            ids = {log.path.name: log.id for log in assembly.store.present()}
+            writer = Writer(ledger_of(home))
+            writer.run("UPDATE sessions SET rowid = 9 WHERE id = 'a'")  # they are listed in another order now
+            writer.close()
             ledger_of(home).rename(home.path / "ledgers" / "new.ledger")
             assert distil(assembly) == 0
             found = {str(log.path.relative_to(home.path)) for log in assembly.store.present()}
             assert found == {"ledgers/new.ledger/a", "ledgers/new.ledger/b"}
+            assert {log.path.name: log.id for log in assembly.store.present()} == ids
 
     def test_after_a_restart(self, home: Home) -> None:
         """Another process lists the database once, and reads nothing that is distilled."""
@@ -385,3 +416,42 @@ class TestNearbyFiles:
         """Steps up, links, pipes, directories and impossible names are as if they were not there."""
         assert files.read(tmp_path / "storage" / name) == b""
         assert files.read(Path("/etc/passwd")) == b""
+
+
+class TestNamed:
+    """Logs that a person names."""
+
+    def test_database_stands_for_its_sessions(self, home: Home) -> None:
+        """A database's path stands for all its sessions, a session's for itself; reading any of them works."""
+        writer = Writer(ledger_of(home))
+        for number, key in enumerate(("a/b", "c")):
+            writer.write(key, LINES[:3], changed=WHEN + number)
+        found = logs_of(ledger_of(home), Ledger())
+        assert {one.name: stat.size for one, stat in found.items()} == {"a%2Fb": 3, "c": 3}
+        assert is_database(ledger_of(home), Ledger())
+        for one, stat in found.items():
+            assert not is_database(one, Ledger())
+            assert logs_of(one, Ledger()) == {one: stat}
+        with pytest.raises(LogProblem, match="no such session"):
+            logs_of(ledger_of(home) / "d", Ledger())
+        with pytest.raises(LogProblem, match="many sessions"):
+            open_log(ledger_of(home), Ledger().layout)
+        writer.close()
+
+    def test_other_sources_do_not_read_below_a_file(self, home: Home) -> None:
+        """A path below a file that is no database cannot be read, and says so."""
+        path = home.path / "notebooks" / "one.notebook"
+        path.write_bytes(b"[]")
+        with pytest.raises(LogProblem) as caught:
+            open_log(path / "x", Notebook().layout)
+        assert caught.value.reason == Skip.UNREADABLE
+
+
+def test_status_names_agents_that_are_not_there(home: Home) -> None:
+    """Agents without a root, a log or a word in the configuration are named together; the others have their roots."""
+    (home.path / "notebooks").rmdir()
+    with opened(composed(home)) as assembly:
+        distil(assembly)
+    status = home.status()
+    assert status["absent_agents"] == ["notebook"]
+    assert [root["path"] for root in status["sources"]["ledger"]["roots"]] == [str(home.path / "ledgers")]

@@ -82,9 +82,11 @@ def crashed(path: Path, writer: Writer) -> Path:
 @pytest.fixture
 def path() -> Iterator[Path]:
     """Where a ledger is: not below pytest's own directory, which is closed to other users."""
+    umask = os.umask(0o022)  # the program sets a stricter one, in this process too
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory) / "home" / "some.ledger"
+    os.umask(umask)
 
 
 class TestNoTrace:
@@ -131,11 +133,12 @@ class TestNoTrace:
         """While an agent without write-ahead log is in the middle of writing, the state before that is read."""
         writer = Writer(path, "DELETE")
         writer.write("s", LINES, changed=1)
+        for _ in range(200):
+            writer.run("INSERT INTO records VALUES ('t', 9, ?, 1)", "x" * 3000)
         writer.run("PRAGMA cache_size = 1")
         writer.run("PRAGMA cache_spill = 1")
         writer.run("BEGIN IMMEDIATE")
-        for _ in range(200):
-            writer.run("INSERT INTO records VALUES ('s', 9, ?, 1)", "x" * 3000)
+        writer.run("UPDATE records SET text = 'half'")  # more than the cache holds: it goes to the file before its time
         assert Path(f"{path}-journal").exists()
         before = listing(path.parent)
         assert text_of(path / "s") == LINES
@@ -161,6 +164,21 @@ def test_private_copy_serves_all_sessions_and_leaves_no_name(path: Path, monkeyp
     assert foreign._kept.copy.connection is kept
     assert list(temporary.iterdir()) == []
     foreign.let_go()
+
+
+def test_change_during_a_reading_without_locks_is_noticed(path: Path) -> None:
+    """What was read from a closed database is void if somebody has written to it meanwhile."""
+    Writer(path).close()
+
+    def read_beside_a_writer() -> None:
+        with foreign.reading(path):
+            writer = Writer(path)
+            writer.write("s", LINES, changed=1)
+            writer.close()
+
+    with pytest.raises(LogProblem) as caught:
+        read_beside_a_writer()
+    assert caught.value.reason == Skip.UNSETTLED
 
 
 def test_reading_beside_a_busy_writer_is_consistent(path: Path) -> None:
@@ -260,17 +278,20 @@ def test_key_is_one_part_of_a_path(key: str) -> None:
 def test_changed_becomes_a_time(path: Path) -> None:
     """Seconds, milliseconds, ISO texts and counters of changes are each taken for what they are."""
     writer = Writer(path)
-    values = {
+    values: dict[str, object] = {
         "s": 1_780_000_000,
         "ms": 1_780_000_000_000,
         "iso": "2026-05-28T20:26:40Z",
         "naive": "2026-05-28 20:26:40",
+        "more": "1780000000/17/3",
+        "other": "2026-05-28 20:26:40/18",
     }
     for key, changed in values.items():
         writer.run("INSERT INTO sessions VALUES (?, ?)", key, changed)
     writer.run("INSERT INTO sessions VALUES ('counter', 7), ('odd', 'v7-x'), ('none', NULL)")
     found = {one.name: stat for one, stat in sessions(path, LAYOUT).items()}
     assert {found[key].mtime_ns for key in values} == {1_780_000_000 * 10**9}
+    assert len({found[key].ctime_ns for key in ("s", "more", "other")}) == 3
     assert found["counter"].ctime_ns == 7
     assert len({found[key].ctime_ns for key in ("counter", "odd", "none")}) == 3
     writer.close()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # A number this large is a time in that many parts of a second (seconds since 2001, before 5138).
 _UNITS: Final = ((10**17, 1), (10**14, 10**3), (10**11, 10**6), (10**9, 10**9))
+_NANOSECONDS_PER_MS: Final = 10**6
 _FINISHED: Final = "finished"
 
 
@@ -92,17 +93,23 @@ def _not_there(path: Path, seen: Skip) -> LogProblem:
 def _stat(base: Stat, changed: object, size: object) -> Stat:
     """A session's stat: its own time and number of messages.
 
-    The ctime is what orders its states: the time again, or a number that moves. A session without a time of its own has
-    the database's.
+    The ctime is what tells its states apart and orders them: the time again, with what follows it in a text of the form
+    TIME/MORE below its milliseconds; or a number that moves. A session without a time of its own has the database's.
     """
     messages = size if isinstance(size, int) else 0
-    when = _nanoseconds(changed)
+    when, more = _nanoseconds(changed), 0
+    if when is None and isinstance(changed, str):
+        time, _, rest = changed.partition("/")
+        when, more = _nanoseconds(time), _digest(rest) % _NANOSECONDS_PER_MS
     if when is not None:
-        return Stat(base.dev, base.ino, messages, when, when)
+        return Stat(base.dev, base.ino, messages, when, when - when % _NANOSECONDS_PER_MS + more if more else when)
     if isinstance(changed, int) and 0 <= changed <= LARGEST_INTEGER:
         return Stat(base.dev, base.ino, messages, base.mtime_ns, changed)
-    moving = int.from_bytes(digest(str(changed).encode())[:7], "big")
-    return Stat(base.dev, base.ino, messages, base.mtime_ns, moving)
+    return Stat(base.dev, base.ino, messages, base.mtime_ns, _digest(str(changed)))
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(digest(text.encode())[:7], "big")
 
 
 def _nanoseconds(changed: object) -> int | None:

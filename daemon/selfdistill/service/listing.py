@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selfdistill.layouts import Database
+    from selfdistill.store import KnownLog
 
 REST: Final = 30  # times as long as the last listing took: 3 % of a core for a database that is written to all the time
 CHEAP_SECONDS: Final = 0.05  # a listing that takes no longer may follow every hint: they come once a second
@@ -72,3 +73,15 @@ class Listings:
     def known(self, path: Path) -> Stat:
         """What the database looked like when it was listed; like none at all where that is in doubt."""
         return self._listed.get(path, _NEVER)
+
+
+def same_state(seen: Stat, known: KnownLog | None, database: Stat) -> Stat:
+    """A session's stat; the known one if that is of the same state: some sessions have no time of their own.
+
+    What has moved since the last listing was written to just now, whatever the session says of its time.
+    """
+    if known is None:
+        return seen
+    if (known.stat.ctime_ns, known.stat.size) == (seen.ctime_ns, seen.size):
+        return known.stat
+    return msgspec.structs.replace(seen, mtime_ns=max(seen.mtime_ns, database.mtime_ns))

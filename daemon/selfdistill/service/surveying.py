@@ -16,7 +16,7 @@ from selfdistill.ingest.roots import Root, examine_root
 from selfdistill.ingest.scanning import NOT_TRUSTED_NS, Absences, Directory, directory_times, scan_root, stat_logs
 from selfdistill.layouts import Database
 from selfdistill.model import Skip, Stat
-from selfdistill.service.listing import Listings
+from selfdistill.service.listing import Listings, same_state
 from selfdistill.service.watched import Change, Watched, owner_among
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Survey:
         return [(owner, path, layout) for owner, path, layout in layouts if layout is not None]
 
     def _take_in_composed(self, owner: Watched, path: Path, layout: Layout, *, hinted: bool = False) -> list[Change]:
-        """A document with what belongs to it, or the sessions of a database, into the catalogue."""
+        """A document with what belongs to it, or a database's sessions, into the catalogue."""
         if isinstance(layout, Database):
             return self._take_in_database(owner, path, layout, hinted=hinted)
         seen = Skip.EXCLUDED if owner.excludes(path) else self._stat(path)
@@ -225,7 +225,7 @@ class Survey:
             self._forget_problem(path)
             for log, stat in found.items():
                 earlier = known.pop(log.name, None)
-                changes += self._note(owner, log, _same_state(stat, earlier), earlier, session=True)
+                changes += self._note(owner, log, same_state(stat, earlier, seen), earlier, session=True)
             missing = [log for log in known.values() if log.gone_scans < _GONE_SCANS]
             if any([not self._store.missing(log.id) for log in missing]):  # noqa: C419 - each one is to be counted
                 listings.doubt(path)  # a second listing says whether they are gone
@@ -376,13 +376,6 @@ class Survey:
                     self._store.missing(log.id)
                     self._store.missing(log.id)  # both scans agree; the catalogue counts them one by one
                 self.hot.pop(path, None)
-
-
-def _same_state(seen: Stat, known: KnownLog | None) -> Stat:
-    """A session's stat, or the known one if that is of the same state: some sessions have no time of their own."""
-    if known is None or (known.stat.ctime_ns, known.stat.size) != (seen.ctime_ns, seen.size):
-        return seen
-    return known.stat
 
 
 def _is_settled(known: KnownLog) -> bool:
