@@ -95,6 +95,10 @@ def tell_asked(asked: Asked | None) -> None:
         print(f"not answered: {path}: {why}")
     if handed.submitted or handed.waiting:
         print(f"in batches: {handed.submitted} handed over now, {handed.waiting} still under way")
+    if tally.under_way:
+        print(
+            f"{tally.under_way} questions are being asked by another process; should it have died, again in 5 minutes"
+        )
     if tally.end is not End.DONE:
         print(f"asking ended ({tally.end.replace('_', ' ')}): {tally.reason} {tally.left} logs stay owed.")
 
