@@ -122,4 +122,4 @@ def test_run_ends_at_once(tmp_path: Path, server: MessagesServer) -> None:
     stuck = [Stuck(tmp_path / where, where, server, *words) for where in places]
     assert codes_after_sigterm(stuck) == {-signal.SIGTERM}
     assert [one.left() for one in stuck] == [(1, 1)] * 3
-    assert "1 questions are being asked by another process" in stuck[0].home.command(*words)
+    assert "being asked by another process: 1" in stuck[0].home.command(*words)

@@ -96,9 +96,7 @@ def tell_asked(asked: Asked | None) -> None:
     if handed.submitted or handed.waiting:
         print(f"in batches: {handed.submitted} handed over now, {handed.waiting} still under way")
     if tally.under_way:
-        print(
-            f"{tally.under_way} questions are being asked by another process; should it have died, again in 5 minutes"
-        )
+        print(f"being asked by another process: {tally.under_way}; again in 5 minutes, should it have died")
     if tally.end is not End.DONE:
         print(f"asking ended ({tally.end.replace('_', ' ')}): {tally.reason} {tally.left} logs stay owed.")
 
