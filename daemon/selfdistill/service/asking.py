@@ -75,6 +75,7 @@ class Tally(Struct):
     end: End = End.DONE
     reason: str = ""
     left: int = 0
+    under_way: int = 0  # questions that another process is asking, or was when it was killed minutes ago
 
     @classmethod
     def empty(cls) -> Tally:
@@ -179,6 +180,7 @@ class Asking:
         )
         if grant is Grant.OVER_CAP:
             self._end(End.OVER_CAP, f"The day's {self._model.daily_cap:.2f} US dollars do not cover another call.")
+        self.tally.under_way += grant is Grant.UNDER_WAY
         return grant
 
     def _call(self, log: PendingLog, question: Question, share: float) -> bool:
