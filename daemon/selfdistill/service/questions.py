@@ -122,7 +122,8 @@ class Questions:
 
     def _question(self, reading: Reading, work: Commit, selection: Selection, model: str) -> Question:
         session = reading.work.session
-        project = self._pipeline.project(session.cwd, session.repository_url)
+        place = self._redact(session.cwd)  # as in the entries, whose events the pipeline has cleaned
+        project = self._pipeline.project(place, session.repository_url)
         earlier = _before(work)
         known = self._known(project.key, selection.text)
         prompt = build(selection, _name_of(project.key), known, before_summary(earlier))
@@ -138,13 +139,14 @@ class Questions:
             schema=SCHEMA,
             effort="low" if takes_effort(model) else "",
         )
-        cwds = {entry.cwd for entry in selection.shown.values()} | {session.cwd, ""}
+        cwds = {entry.cwd for entry in selection.shown.values()} | {place, ""}
         return Question(
             request=request,
-            work=work,
+            # The answer is kept with all of it, where a directory or a URL may hold a secret that no commit looks at.
+            work=msgspec.structs.replace(work, session=msgspec.structs.replace(session, cwd=place, repository_url="")),
             session=reading.session,
             project=project,
-            projects={cwd: self._pipeline.project(cwd or session.cwd, session.repository_url) for cwd in cwds},
+            projects={cwd: self._pipeline.project(cwd or place, session.repository_url) for cwd in cwds},
             selection=selection,
             known=known,
             carry=remembered(self._chronicler.episodes, (), earlier),
