@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from selfdistill.sources.base import Parser, Source
 
 BYTES_PER_MIB: Final = 1024 * 1024
+_MOST_NAMES: Final = 4096
+_LONGEST_TOOL: Final = 64
 PIECE_BYTES: Final = 64 * BYTES_PER_MIB
 _WHOLE_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -179,14 +181,16 @@ class Pipeline:
 
 
 class CleanPlaces(dict[str, str]):
-    """Working directories as they may be kept: redacted. Sessions have few, so each is looked at once."""
+    """Working directories and tools' names as they may be kept: redacted. Logs have few, so each is looked at once."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         super().__init__()
         self._redact = redact
 
     def __missing__(self, cwd: str) -> str:
-        """The directory without secrets in its name."""
+        """The directory or tool without secrets in its name."""
+        if len(self) >= _MOST_NAMES:
+            self.clear()
         clean = self[cwd] = self._redact(cwd)
         return clean
 
@@ -259,10 +263,12 @@ class Piece:
                 yield from map(self._clean, feed(taken[1], taken[0]))
 
     def _clean(self, event: Event) -> Event:
-        """An event, its working directory without secrets: what a distiller keeps is stored."""
+        """An event, its working directory and tool without secrets: what a distiller keeps is stored."""
         self.cwds.add(event.cwd)
-        clean = self._places[event.cwd]
-        return event if clean == event.cwd else msgspec.structs.replace(event, cwd=clean)
+        cwd, tool = self._places[event.cwd], self._places[event.tool][:_LONGEST_TOOL]
+        if cwd == event.cwd and tool == event.tool:
+            return event
+        return msgspec.structs.replace(event, cwd=cwd, tool=tool)
 
 
 def _is_whole(line: bytes) -> bool:
