@@ -192,10 +192,12 @@ def _with(question: Question, findings: Iterable[Finding]) -> Commit:
         question.carry, lessons=tuple(dict.fromkeys((*question.carry.lessons, *sorted(told))))[-8:]
     )
     work = question.work
+    # Where a session of the log has ended, nothing is remembered for the next one.
+    kept = None if work.after.carry is None else msgspec.msgpack.encode(carry)
     return msgspec.structs.replace(
         work,
         findings=tuple((question.projects.get(one.cwd, question.project), one, False) for one in learned),
-        after=msgspec.structs.replace(work.after, carry=msgspec.msgpack.encode(carry)),
+        after=msgspec.structs.replace(work.after, carry=kept),
     )
 
 
