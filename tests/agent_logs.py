@@ -55,7 +55,7 @@ def home() -> Path:
 
 def built(name: str, directory: Path) -> Path:
     """The database that a fixture's script makes, under the agent's own name for it."""
-    path = directory / DATABASES[name.split("/")[0]]
+    path = directory / DATABASES[name.partition("/")[0]]
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as database:
         database.executescript((FIXTURES / name).read_text("utf-8"))
