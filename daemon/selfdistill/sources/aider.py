@@ -141,8 +141,8 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
         whole = line.rstrip(b"\r\n")
         text = whole.decode("utf-8", "replace")
         self.left = None
-        events = self._blank_lines(offset)
-        self.memory.end = offset + len(line) + 1
+        end, self.memory.end = self.memory.end, offset + len(line) + 1
+        events = self._blank_lines(end, min(offset, end + _BLANK_LINES)) if 0 < end < offset else []
         if found := STARTED.fullmatch(text) if text.startswith("# aider") else None:
             return [*events, *self._finish(), *self._start(found[1], Span(offset, len(whole)))]
         return events + self._line(text, offset, offset + len(whole))
@@ -151,12 +151,9 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
         """Tell that it is: a text has no end but its own."""
         return bool(line)
 
-    def _blank_lines(self, offset: int) -> list[Event]:
+    def _blank_lines(self, first: int, end: int) -> list[Event]:
         """The events of the blocks that blank lines end: nobody brings these, but the bytes left out tell of them."""
-        first, events = self.memory.end, []
-        for end in range(first, min(offset, first + _BLANK_LINES) if first else 0):
-            events += self._line("", end, end)
-        return events
+        return [event for offset in range(first, end) for event in self._line("", offset, offset)]
 
     def _line(self, text: str, offset: int, end: int) -> list[Event]:
         """The events of the block that a line ends, or of its own if nothing can follow it."""
