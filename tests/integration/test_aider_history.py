@@ -60,7 +60,9 @@ class Kettle:
     def lessons(self) -> list[Lesson]:
         """What was learned."""
         with self.assembly() as assembly:
-            return sorted(assembly.store.lessons(None, state=None, everywhere=True), key=lambda lesson: lesson.merge_key)
+            return sorted(
+                assembly.store.lessons(None, state=None, everywhere=True), key=lambda lesson: lesson.merge_key
+            )
 
     def seen_in(self) -> dict[str, set[str]]:
         """The sessions that show each finding, by rule."""
@@ -100,6 +102,20 @@ def test_pieces_are_the_whole(tmp_path: Path) -> None:
         pieces.grow("".join(lines[start : start + 2]))
     assert comparable(pieces.lessons()) == comparable(whole.lessons())
     assert pieces.seen_in() == whole.seen_in()
+
+
+def test_sessions_know_nothing_of_each_other(tmp_path: Path) -> None:
+    """What a person says in one session is no answer to what was done in the one before."""
+    headers = [f"# aider chat started at 2026-01-01 {hour:02}:00:00\n\n" for hour in (9, 10)]
+    done, said = (
+        "#### /run npm install  \n> added 3 packages  \n> in 2 s  \n\n",
+        "#### use pnpm instead of npm  \n\nYes.\n",
+    )
+    one, two = Kettle(tmp_path / "one"), Kettle(tmp_path / "two")
+    one.grow(headers[0] + done + said + headers[1])
+    two.grow(headers[0] + done + headers[1] + said)
+    assert [lesson.support for lesson in one.lessons()] == [1]
+    assert two.lessons() == []
 
 
 def test_last_session_is_read_before_the_next_begins(tmp_path: Path) -> None:
