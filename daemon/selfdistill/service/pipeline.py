@@ -29,7 +29,6 @@ BYTES_PER_MIB: Final = 1024 * 1024
 _MOST_NAMES: Final = 4096
 _LONGEST_TOOL: Final = 64
 PIECE_BYTES: Final = 64 * BYTES_PER_MIB
-_WHOLE_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Stopped(Exception):
@@ -37,13 +36,18 @@ class Stopped(Exception):
 
 
 class Reading(Struct, frozen=True):
-    """What reading one log gave: the work to commit, and where the conversation stands."""
+    """What reading one log gave: the work to commit, and where the conversation stands.
+
+    `more`: whole lines may follow. `ends_session`: another session of the log begins there.
+    """
 
     log: PendingLog
     work: Commit
     turn: Turn
     session: str
     bytes_read: int
+    more: bool = False
+    ends_session: bool = False
 
 
 class Pipeline:
@@ -68,24 +72,28 @@ class Pipeline:
         self._blank = distiller.distill(Batch((), Session), None).carry
         self.distiller = distiller.name
 
-    def read(self, log: PendingLog, *, again: bool = False, at_rest: bool = True) -> Reading:
+    def read(
+        self, log: PendingLog, *, again: bool = False, at_rest: bool = True, before: Cursor | None = None
+    ) -> Reading:
         """Read what is new in a log and distill it; raises LogProblem if it cannot be read.
 
         A log that is rewritten meanwhile is read once more.
 
         `again` starts over whatever the cursor says. `at_rest`: the log has been quiet long enough for a last line
-        without a newline to be whole. At most 64 MiB are read; `work.complete` says whether that was all.
+        without a newline to be whole. At most 64 MiB of one session are read; `work.complete` says whether that was
+        all. `before` is where a reading has come that will be committed together with this one; None: what the store
+        says.
         """
+        before = before or self._store.cursor(log.id, self._distiller.name)
         try:
-            return self._read(log, again=again, at_rest=at_rest)
+            return self._read(log, before, again=again, at_rest=at_rest)
         except LogProblem as problem:
             if problem.reason != Skip.UNSETTLED:
                 raise
-        return self._read(log, again=again, at_rest=at_rest)
+        return self._read(log, before, again=again, at_rest=at_rest)
 
-    def _read(self, log: PendingLog, *, again: bool, at_rest: bool) -> Reading:
+    def _read(self, log: PendingLog, before: Cursor | None, *, again: bool, at_rest: bool) -> Reading:
         """What reading gives, if the log stays as it is meanwhile."""
-        before = self._store.cursor(log.id, self._distiller.name)
         source = self._sources[log.source]
         with open_log(log.path, source.layout) as opened:
             start = self._start(before, opened, again=again)
@@ -98,13 +106,14 @@ class Pipeline:
                 longest_line=int(limits.max_line_mib * BYTES_PER_MIB),
             )
             piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest)
-            distillate = self._distiller.distill(Batch(piece.events(), lambda: parser.session), start.carry)
+            distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session), start.carry)
             proof = lines.proof
             opened.confirm(proof)
             state = without_secrets(parser.state(), self._redact)
-            skip = self._skip(parser, distillate, piece.cwds)
+            skip = self._skip(piece, distillate, start)
             carry = self._blank if skip is Skip.EXCLUDED else distillate.carry
-            after = Cursor(proof, start.generation, self._distiller.version, state, carry)
+            kept = None if piece.ends_session else carry  # another session knows nothing of this one
+            after = Cursor(proof, start.generation, self._distiller.version, state, kept)
             records = parser.records
             records.undecodable += lines.oversized_count
             work = Commit(
@@ -113,11 +122,11 @@ class Pipeline:
                 version=self._distiller.version,
                 before=before,
                 after=after,
-                session=parser.session,
+                session=piece.session,
                 records=records,
                 stat=opened.stat,
-                findings=() if skip else tuple(self._attributed(parser, distillate)),
-                mishaps=() if skip else tuple(self._misfortunes(parser, distillate)),
+                findings=() if skip else tuple(self._attributed(piece, distillate)),
+                mishaps=() if skip else tuple(self._misfortunes(piece.session, distillate)),
                 restart=again,
                 complete=piece.ended and (at_rest or not lines.rest_length),
                 outcome=None if skip is Skip.EXCLUDED else distillate.outcome,
@@ -127,8 +136,10 @@ class Pipeline:
                 log=log,
                 work=work,
                 turn=parser.turn,
-                session=parser.session.id or log.session_hint or str(log.id),
+                session=piece.session.id or log.session_hint or str(log.id),
                 bytes_read=proof.offset - start.proof.offset,
+                more=not piece.ended,
+                ends_session=piece.ends_session,
             )
 
     def _start(self, before: Cursor | None, opened: OpenLog, *, again: bool) -> Cursor:
@@ -141,17 +152,17 @@ class Pipeline:
             return Cursor(Proof(), generation=before.generation + 1)
         return before
 
-    def _attributed(self, parser: Parser, distillate: Distillate) -> Iterator[tuple[ProjectRef, Finding, bool]]:
-        """Each finding with the project it belongs to."""
-        for provisional, findings in ((False, distillate.findings), (True, distillate.provisional)):
+    def _attributed(self, piece: Piece, distillate: Distillate) -> Iterator[tuple[ProjectRef, Finding, bool]]:
+        """Each finding with the project it belongs to; of a session that has ended all are final."""
+        session, may_change = piece.session, not piece.ends_session
+        for provisional, findings in ((False, distillate.findings), (may_change, distillate.provisional)):
             for finding in findings:
-                cwd = finding.cwd or parser.session.cwd
-                yield self.project(cwd, parser.session.repository_url), finding, provisional
+                yield self.project(finding.cwd or session.cwd, session.repository_url), finding, provisional
 
-    def _misfortunes(self, parser: Parser, distillate: Distillate) -> Iterator[tuple[ProjectRef, Mishap]]:
+    def _misfortunes(self, session: Session, distillate: Distillate) -> Iterator[tuple[ProjectRef, Mishap]]:
         """Each mishap with the project it belongs to."""
         for mishap in distillate.mishaps:
-            yield self.project(mishap.cwd or parser.session.cwd, parser.session.repository_url), mishap
+            yield self.project(mishap.cwd or session.cwd, session.repository_url), mishap
 
     def project(self, cwd: str, repository_url: str) -> ProjectRef:
         """The project of a working directory: decided once, then remembered.
@@ -170,13 +181,14 @@ class Pipeline:
             known = self._projects[cwd, repository_url] = ProjectRef(stored[0], remote)
         return known
 
-    def _skip(self, parser: Parser, distillate: Distillate, cwds: set[str]) -> Skip | None:
+    def _skip(self, piece: Piece, distillate: Distillate, start: Cursor) -> Skip | None:
         """Why nothing of a log is learned, if so: another program's doing, a project to leave alone, no words."""
-        if parser.session.ignored:
+        if piece.session.ignored:
             return Skip.MACHINE_RUN
-        if is_excluded({parser.session.cwd, *cwds}, self._config.privacy.exclude):
+        if is_excluded({piece.session.cwd, *piece.cwds}, self._config.privacy.exclude):
             return Skip.EXCLUDED
-        blank = not distillate.events and distillate.carry == self._blank
+        follows_session = start.carry is None and start.proof.offset > 0
+        blank = not distillate.events and distillate.carry == self._blank and not follows_session
         return Skip.NO_CONVERSATION if blank else None
 
 
@@ -228,7 +240,7 @@ def _redacted(value: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 
 
 
 class Piece:
-    """The events of the next whole lines of a log, at most PIECE_BYTES of them.
+    """The events of the next whole lines of a log: of one session, and at most PIECE_BYTES of them.
 
     Pieces keep a huge log from holding up the others, and a killed process loses one piece at most. They change
     nothing in the result: a distiller goes on where it stopped.
@@ -244,23 +256,39 @@ class Piece:
         self._at_rest = at_rest
         self.cwds: set[str] = set()  # where the session worked in this piece
         self.ended = False  # all whole lines that the log held were read
+        self._left: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """Whose events these are: the line that begins another session may still tell some of the last one."""
+        return self._parser.session if self._left is None else self._left
+
+    @property
+    def ends_session(self) -> bool:
+        """Whether another session of the log begins behind this piece."""
+        return self._left is not None
 
     def events(self) -> Iterator[Event]:
         """The events; raises Stopped when the process is to end."""
-        lines, feed = self._lines, self._parser.feed
+        lines, parser, feed = self._lines, self._parser, self._parser.feed
         limit = lines.offset + PIECE_BYTES
+        self._left = None
         for offset, line in lines:
-            for event in feed(line, offset):
+            events = feed(line, offset)
+            self._left = parser.left
+            for event in events:
                 yield self._clean(event)
-            if offset >= limit:
+            if offset >= limit or self._left is not None:
                 return
             if self._stopped():
                 raise Stopped
         self.ended = True
-        if self._at_rest and lines.rest_length and _is_whole(lines.rest):
+        if self._at_rest and lines.rest_length and parser.is_whole(lines.rest):
             taken = lines.take_rest()
             if taken is not None:
-                yield from map(self._clean, feed(taken[1], taken[0]))
+                events = feed(taken[1], taken[0])
+                self._left = parser.left
+                yield from map(self._clean, events)
 
     def _clean(self, event: Event) -> Event:
         """An event, its working directory and tool without secrets: what a distiller keeps is stored."""
@@ -269,12 +297,3 @@ class Piece:
         if cwd == event.cwd and tool == event.tool:
             return event
         return msgspec.structs.replace(event, cwd=cwd, tool=tool)
-
-
-def _is_whole(line: bytes) -> bool:
-    """Whether a line is one complete JSON object."""
-    try:
-        _WHOLE_OBJECT.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True

@@ -25,9 +25,9 @@ TASK_LOG: Final = "api_conversation_history.json"
 SESSION_LOG: Final = ".messages.json"
 EXTENSIONS: Final = ("saoudrizwan.claude-dev", "rooveterinaryinc.roo-cline", "kilocode.kilo-code")
 EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
-_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_ENDED: Final = ("completed", "failed", "cancelled")  # tuples: what a log holds may be unhashable
 _KEPT: Final = ("role", "id", "ts", "type", "isSummary", "isTruncationMarker")  # what is never changed later
-_HEAVY: Final = frozenset({"image", "image_url", "file", "media", "thinking", "redacted_thinking", "reasoning"})
+_HEAVY: Final = ("image", "image_url", "file", "media", "thinking", "redacted_thinking", "reasoning")
 _OWN_WORDS: Final = (b"<environment_details>", b'"<task>', b"<user_input mode=")
 
 
