@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.store.database import translate_system
+from selfdistill.store.recall_schema import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -314,7 +315,7 @@ def owing(database: Database) -> None:
     database.run("ALTER TABLE logs ADD COLUMN owed_since REAL")
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing)
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing, recall)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 
