@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfdistill.cli.context import Context
     from selfdistill.model import Lesson, StoredFinding
 
-VERDICTS: Final = tuple(kind.value for kind in VerdictKind)
+VERDICTS: Final = tuple(kind.value for kind in VerdictKind if kind not in {VerdictKind.EDIT, VerdictKind.MERGE})
 _QUOTED_LINES: Final = 8
 _STATES: Final = (*(state.value for state in LessonState), "any")
 
@@ -53,9 +53,10 @@ _HELP: Final = {
     "approve": "make it active, whatever the evidence",
     "reject": "never tell it, never learn it again",
     "archive": "keep it, do not tell it",
-    "restore": "take approve, reject or archive back",
+    "restore": "take approve, reject, archive or merge back",
     "global": "tell it in every project",
     "local": "tell it in its own project only",
+    "undo": "take the last decision about it back, whatever it was",
 }
 
 

@@ -7,7 +7,8 @@ from selfdistill.store.census import SourceCensus, Standing
 from selfdistill.store.commits import Commit
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
-from selfdistill.store.lessons import Derive, Verdict, VerdictKind
+from selfdistill.store.lessons import Derive
+from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
 
@@ -18,10 +19,12 @@ __all__ = [
     "KnownLog",
     "PendingLog",
     "ProjectRef",
+    "Ruling",
     "SourceCensus",
     "Standing",
     "Store",
     "Totals",
     "Verdict",
     "VerdictKind",
+    "Words",
 ]
