@@ -107,7 +107,7 @@ class Deriving(Part):
             told = tally(self._database, lesson.id, lesson.covers)
             ignored = self._ignored(told.helped, told.recurred)
             after = self._save(_judged(lesson, verdict, shared=shared, ignored=ignored), row, done)
-            after = self._count(after, told)
+            after = self._count_told(after, told)
             self._database.remembered["standing", project, merge_key] = after, verdict
             return None if after is row else int(after[0])
         if row is not None:
@@ -146,7 +146,7 @@ class Deriving(Part):
             done.merged.append(lesson_of(after))
         return after
 
-    def _count(self, row: Row, told: Tally) -> Row:
+    def _count_told(self, row: Row, told: Tally) -> Row:
         """Bring `helped` and `recurred_told` of a lesson's row up to date; the row as it is then."""
         if (row[20], row[29]) == (told.helped, told.recurred):
             return row
