@@ -171,7 +171,10 @@ def quoted(session: str) -> str:
 
 def _told(now: Event, state: str) -> str:
     """The text that tells the lessons for this moment, after they were written into the spool."""
-    import hook  # type: ignore[import-not-found]  # noqa: PLC0415 - `hook.py` beside this file; a session's end needs it not
+    if __package__:  # `selfdistill hook`, and tests
+        from selfdistill.recall import hook  # noqa: PLC0415 - a session's end needs it not
+    else:
+        import hook  # type: ignore[import-not-found, no-redef]  # noqa: PLC0415 - as above; it stands beside this file
 
     spool = f"{state}/spool/deliveries-{quoted(now.session)}.jsonl"
     told = _ids(_read(spool))  # before the store is asked: the worker deletes the file after its lines are in the store
