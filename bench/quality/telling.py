@@ -11,8 +11,9 @@ import msgspec
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.model import Finding, Lesson, Sighting, StoredFinding
-from selfdistill.recall.ranking import Candidate, candidate, word_scores
-from selfdistill.recall.situations import Query, situation
+from selfdistill.recall.hook import tokens, word_scores
+from selfdistill.recall.ranking import Candidate, as_moment, candidate
+from selfdistill.recall.situations import Query
 
 if TYPE_CHECKING:
     from bench.quality.replay import Played
@@ -66,7 +67,7 @@ class Teller:
 
     def by_words(self, query: Query, limit: int) -> list[str]:
         """The ids of the best lessons by BM25 alone."""
-        scores = word_scores(situation(query).words, self.candidates)
+        scores = word_scores(as_moment(query).words, [_words(one.lesson) for one in self.candidates])
         order = sorted(range(len(scores)), key=lambda at: -scores[at])
         return [self.candidates[at].lesson.id for at in order[:limit] if scores[at]]
 
@@ -74,6 +75,10 @@ class Teller:
         """The ids of the lessons seen last."""
         lessons: list[Lesson] = [one.lesson for one in self.candidates]
         return [one.id for one in sorted(lessons, key=lambda one: -(one.last_seen or 0.0))[:limit]]
+
+
+def _words(lesson: Lesson) -> frozenset[str]:
+    return tokens((lesson.trigger.condition, lesson.action.description, *lesson.tags))
 
 
 def _stored(finding: Finding, played: Played) -> StoredFinding:

@@ -17,7 +17,8 @@ from selfdistill.model import (
     Trigger,
     TriggerType,
 )
-from selfdistill.recall.ranking import FLOOR, candidate, cost_tokens, rank
+from selfdistill.recall.hook import FLOOR
+from selfdistill.recall.ranking import candidate, rank
 from selfdistill.recall.situations import Query
 
 
@@ -252,7 +253,6 @@ def test_what_is_told_stays_within_the_token_cap() -> None:
     """A long lesson is left out, a short one behind it is not."""
     long = lesson("long", "usage|push_rejected", advice="Pull first. " * 200, support=9)
     short = lesson("short", "usage|push_rejected", advice="Pull first.")
-    assert cost_tokens(long) > 400
     assert told(shell("git push"), long, short) == ["short"]
 
 
@@ -261,7 +261,6 @@ def test_the_token_cap_is_for_all_lessons_together() -> None:
     advice = "Pull first. " * 80
     most, more = (lesson(name, f"usage|push_rejected|{name}", advice=advice, support=9) for name in ("a", "b"))
     short = lesson("c", "usage|push_rejected|c", advice="Pull first.")
-    assert cost_tokens(most) <= 400 < 2 * cost_tokens(most)
     assert told(shell("git push"), most, more, short) == ["a", "c"]
 
 
