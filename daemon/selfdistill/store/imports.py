@@ -63,13 +63,15 @@ class Imports(Deriving):
             for one in foreign:
                 for abroad in one.seen:
                     (seen,) = prepare(IMPORT, [(ProjectRef(one.project), _as_seen(one.finding, abroad), False)])
-                    place = Place(self._log(abroad), IMPORT, one.version, abroad.generation, storable(abroad.session))
+                    place = Place(
+                        self._distant_log(abroad), IMPORT, one.version, abroad.generation, storable(abroad.session)
+                    )
                     if add(self._database, seen, place):
                         doubtful.add(seen.finding.merge_key)
                     touched.add((seen.project, seen.finding.merge_key))
             return self._derive_all(touched, doubtful)
 
-    def _log(self, abroad: Abroad) -> int:
+    def _distant_log(self, abroad: Abroad) -> int:
         """The catalogue's row for a log that is not here."""
         directory, name = os.path.split(f"{PREFIX}{storable(abroad.log) or storable(abroad.session)}")
         session, now = storable(abroad.session), self._clock()

@@ -160,7 +160,7 @@ def derived_part(row: Row) -> Row:
 
 
 def as_row(number: int, columns: Row, kept: Row) -> Row:
-    """A whole row: its number, what is derived, and helped, recurred, created_at, updated_at, recurred_told, feedback."""
+    """A whole row: its number, what is derived; helped, recurred, created_at, updated_at, recurred_told, feedback."""
     return (number, *columns[:19], *kept[:4], *columns[19:], *kept[4:])
 
 
