@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from selfdistill.distill.merging import derive
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
 from selfdistill.model import LessonState, Scope
 from selfdistill.projects import resolve
+from selfdistill.service.assembly import open_store
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.store import Store, VerdictKind
 
@@ -81,7 +81,7 @@ def _decide(arguments: Namespace, context: Context) -> int:
     if not context.places.database.exists():
         raise UsageError("There are no lessons yet.", "`selfdistill run` learns them from the agents' logs.")
     prepare_state_directory(context.places.state)
-    with Store.open(context.places.database, derive=derive) as store:
+    with open_store(context.places) as store:
         chosen = [store.lesson(prefix) for prefix in arguments.id]
         with store.transaction():
             for lesson in chosen:

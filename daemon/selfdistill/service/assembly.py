@@ -13,6 +13,7 @@ from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
 from selfdistill.privacy.redaction import Redactor
+from selfdistill.recall.effects import ignored
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
@@ -46,6 +47,14 @@ class Assembly(Struct, frozen=True):
         return model_access(self.config.llm, self.environment, self.chosen_model)
 
 
+def open_store(places: Places, clock: Callable[[], float] = time.time) -> Store:
+    """Open the store for writing, with all that decides how lessons follow from what is stored.
+
+    Raises the errors of `Store.open`; the directory must be there.
+    """
+    return Store.open(places.database, derive=derive, clock=clock, ignored=ignored)
+
+
 def assemble(
     config: Config,
     places: Places,
@@ -64,10 +73,10 @@ def assemble(
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store = Store.rehearsal(places.database, derive=derive, clock=clock)
+        store = Store.rehearsal(places.database, derive=derive, clock=clock, ignored=ignored)
     else:
         prepare_state_directory(places.state)
-        store = Store.open(places.database, derive=derive, clock=clock)
+        store = open_store(places, clock)
     distiller = HeuristicDistiller(redact)
     pipeline = Pipeline(store, distiller, {source.name: source for source in SOURCES}, config, stopped)
     survey = Survey(store, watched_sources(SOURCES, config, home, environment), clock, distiller.name)

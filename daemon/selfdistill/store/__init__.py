@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from selfdistill.store.catalogue import KnownLog, PendingLog
 from selfdistill.store.census import SourceCensus, Standing
-from selfdistill.store.commits import Commit
+from selfdistill.store.commits import Commit, counted_session
+from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive
@@ -13,8 +14,10 @@ from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
 
 __all__ = [
+    "Absorbed",
     "Commit",
     "Committed",
+    "Delivery",
     "Derive",
     "KnownLog",
     "PendingLog",
@@ -23,8 +26,10 @@ __all__ = [
     "SourceCensus",
     "Standing",
     "Store",
+    "ToldLesson",
     "Totals",
     "Verdict",
     "VerdictKind",
     "Words",
+    "counted_session",
 ]

@@ -56,7 +56,10 @@ def add_chances(database: Database, counts: Mapping[int, int], place: Place) -> 
 
     `counts` has each delivery that the reader knew of; one that came in since makes this log owe a look back.
     """
-    told = database.rows("SELECT number, lesson_id FROM deliveries WHERE session = ?", (place.session,))
+    told = database.rows(
+        "SELECT deliveries.number, lesson_id FROM deliveries JOIN lessons ON id = lesson_id WHERE session = ?",
+        (place.session,),
+    )
     where = (place.log_id, place.distiller, place.generation)
     for delivery, _ in told:
         owed = delivery not in counts

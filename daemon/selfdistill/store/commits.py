@@ -70,7 +70,8 @@ class Commit(Struct, frozen=True):
     `restart`: drop all earlier sightings of this log and distiller first (a new generation, `run --again`).
     `complete`: all that the log held at `stat` has been read, so that it waits no longer, unless it was seen to change
     meanwhile. `chances`: for each delivery that the reader knew of, how often a call went well after it where the
-    lesson's failure could have come. `second`: another distiller has told the catalogue of this log, so only findings and cursor are written.
+    lesson's failure could have come. `second`: another distiller has told the catalogue of this log, so only findings
+    and cursor are written.
     """
 
     log_id: int
@@ -202,15 +203,18 @@ def _log_of(row: Row) -> _Log:
 
 def _place(work: Commit, log: _Log) -> Place:
     """Where and by whom the findings of this commit were seen."""
-    session = _session(work.session, log)
+    session = counted_session(work.session, log.session, log.hint, log.directory + b"/" + log.name)
     return Place(work.log_id, work.distiller, work.version, work.after.generation, session)
 
 
-def _session(session: Session, log: _Log) -> str:
-    """The session that sightings count for: the one that spawned a machine run, else the log's own, else its place."""
+def counted_session(session: Session, known: str, hint: str, path: bytes) -> str:
+    """The session that a log counts for: the one that spawned a machine run, else its own, else `hint` or its path.
+
+    `known` is what an earlier reading told.
+    """
     spawned_by = session.parent if session.machine_run else ""
-    named = storable(spawned_by or session.id) or log.session or log.hint
-    return named or storable(os.fsdecode(log.directory + b"/" + log.name))
+    named = storable(spawned_by or session.id) or known or hint
+    return named or storable(os.fsdecode(path))
 
 
 def _facts(work: Commit, log: _Log, place: Place) -> dict[str, object]:

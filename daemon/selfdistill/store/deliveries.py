@@ -16,12 +16,13 @@ from msgspec import Struct
 from selfdistill.store.chances import keys_of
 from selfdistill.store.cursors import load_cursor, same_place
 from selfdistill.store.deriving import Deriving
+from selfdistill.store.lessons import lesson_of
 from selfdistill.store.part import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from selfdistill.model import Cursor
+    from selfdistill.model import Cursor, Lesson
 
 UNKNOWN: Final = "unknown lesson"
 DAMAGED: Final = "damaged line"
@@ -36,14 +37,13 @@ _OWE: Final = """
 
 
 class Delivery(Struct, frozen=True):
-    """A lesson told by a hook: which, in which session, at which event and tool, when and where."""
+    """A lesson told by a hook: which, in which session, when, and at which event and tool of which agent."""
 
     lesson: str
     session: str
     at: float  # seconds since the epoch
     event: str = ""
     agent: str = ""
-    cwd: str = ""
     tool: str = ""
 
 
@@ -57,11 +57,11 @@ class Absorbed(Struct, frozen=True):
 
 
 class ToldLesson(Struct, frozen=True):
-    """A delivery as judging needs it; `number` is the delivery's."""
+    """A delivery as judging needs it; `number` is the delivery's, `at` seconds since the epoch."""
 
     number: int
-    lesson_id: str
     at: float
+    lesson: Lesson
 
 
 class Deliveries(Deriving):
@@ -89,19 +89,22 @@ class Deliveries(Deriving):
         return Absorbed(new, len(deliveries) - new - unknown, unknown, spoiled)
 
     def told_in(self, session: str) -> list[ToldLesson]:
-        """What has been told in a session."""
+        """What has been told in a session, of lessons that are still there."""
         rows = self._database.rows(
-            "SELECT number, lesson_id, at FROM deliveries WHERE session = ? ORDER BY number", (storable(session),)
+            "SELECT deliveries.number, deliveries.at, lessons.* FROM deliveries JOIN lessons ON id = lesson_id"
+            " WHERE session = ? ORDER BY deliveries.number",
+            (storable(session),),
         )
-        return [ToldLesson(*row) for row in rows]
+        return [ToldLesson(row[0], row[1], lesson_of(row[2:])) for row in rows]
+
+    def counted_session_of(self, log_id: int) -> str:
+        """The session that a log counted for when it was last distilled."""
+        row = self._database.row("SELECT counts_for FROM logs WHERE id = ?", (log_id,))
+        return str(row[0]) if row else ""
 
     def spoiled_lines(self) -> dict[str, int]:
         """How many lines of the spool could not be used, by why."""
         return dict(self._database.rows("SELECT why, count(*) FROM spoiled GROUP BY why ORDER BY why"))
-
-    def owed_look_backs(self) -> list[int]:
-        """The logs that were read, in part, before a delivery in their session was known."""
-        return [log_id for (log_id,) in self._database.rows("SELECT DISTINCT log_id FROM chances WHERE owed")]
 
     def looked_back(self, log_id: int, distiller: str, cursor: Cursor | None, counts: Mapping[int, int]) -> bool:
         """Judge a log's owed deliveries by `counts` of all that it holds before `cursor`; whether that still holds.
@@ -127,7 +130,7 @@ class Deliveries(Deriving):
                     (seen, counts.get(delivery, 0), log_id, delivery, distiller, generation),
                 )
             self._derive_all(keys_of(self._database, {lesson_id for _, _, lesson_id in owed}), doubtful=())
-            return True
+        return True
 
     def _enter(self, delivery: Delivery, distiller: str) -> bool:
         """Enter one delivery; False if its lesson was told before in that session."""
@@ -135,12 +138,12 @@ class Deliveries(Deriving):
         known = self._database.row("SELECT number, at FROM deliveries WHERE session = ? AND lesson_id = ?", told)
         if known is not None and known[1] <= delivery.at:
             return False
-        what = tuple(map(storable, (delivery.event, delivery.agent, delivery.cwd, delivery.tool)))
+        what = tuple(map(storable, (delivery.event, delivery.agent, delivery.tool)))
         # Of two tellings the first counts, in whatever order they are absorbed.
         number = self._database.rows(
-            "INSERT INTO deliveries(session, lesson_id, at, event, agent, cwd, tool) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO deliveries(session, lesson_id, at, event, agent, tool) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET at = excluded.at, event = excluded.event, agent = excluded.agent,"
-            " cwd = excluded.cwd, tool = excluded.tool RETURNING number",
+            " tool = excluded.tool RETURNING number",
             (*told, delivery.at, *what),
         )[0][0]
         about = {"delivery": number, "session": told[0], "distiller": distiller, "at": delivery.at}

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from selfdistill.errors import InternalError
 from selfdistill.model import Action, Lesson, LessonState, Scope, Trigger
 from selfdistill.store.chances import Tally, tally
+from selfdistill.store.feedback import opinion_of
 from selfdistill.store.findings import is_shared
 from selfdistill.store.lessons import as_row, derived_columns, derived_part, lesson_of
-from selfdistill.store.feedback import opinion_of
 from selfdistill.store.mishaps import count_recurrences, cover, covering
 from selfdistill.store.part import Part
 from selfdistill.store.rulings import Verdict, all_findings, roots, rulings, standing

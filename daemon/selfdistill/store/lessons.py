@@ -30,7 +30,7 @@ Derive = Callable[[Sequence[StoredFinding], Verdict | None], Lesson | None]
 """The lesson that a set of findings with one project and merge key makes: pure, blind to their order; None for none."""
 
 Ignored = Callable[[int, int], str]
-"""Why a lesson that helped in so many of the sessions that were told, and did not in so many, is archived; "" if not."""
+"""Why a lesson that helped in so many sessions that were told, and did not in so many, is archived; "" if not."""
 
 VISIBLE: Final = """
     (:state IS NULL OR l.state = :state) AND (:everywhere OR l.project = :project OR (

@@ -17,7 +17,6 @@ _DELIVERIES: Final = (
         event TEXT NOT NULL,
         at REAL NOT NULL,
         agent TEXT NOT NULL,
-        cwd TEXT NOT NULL,
         tool TEXT NOT NULL,
         UNIQUE(session, lesson_id)
     ) STRICT

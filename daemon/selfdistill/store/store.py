@@ -67,8 +67,9 @@ class Store(
     ) -> Self:
         """Open the store for writing; made, checked and brought to the newest schema as need be.
 
-        `derive` makes lessons of findings; `ignored` says which are archived for being ignored; `clock` gives seconds since the epoch; `busy_seconds` is how long to wait
-        for another process's transaction. The directory must be there.
+        `derive` makes lessons of findings; `ignored` says which are archived for being ignored; `clock` gives seconds
+        since the epoch; `busy_seconds` is how long to wait for another process's transaction. The directory must be
+        there.
         """
         database = open_database(path, clock=clock, busy_seconds=busy_seconds)
         return cls(database, derive=derive, clock=clock, ignored=ignored)
