@@ -233,7 +233,9 @@ def _settle_now(state: str, session: str) -> None:
     """Tell the daemon that a session is over. Without `hints/` there never was a daemon, and nobody would look."""
     if os.path.isdir(f"{state}/hints"):  # noqa: PTH112 - as above
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(f"{state}/hints/{quoted(session)}", flags, 0o600))
+        new = f"{state}/hints/.{quoted(session)}"
+        os.close(os.open(new, flags, 0o600))
+        os.replace(new, f"{state}/hints/{quoted(session)}")  # noqa: PTH105 - as above; the daemon hears of renames
 
 
 def _ids(lines: bytes) -> set[str]:
