@@ -63,7 +63,7 @@ PURE = (
     *(f"distill/llm/{name}.py" for name in ("asking", "budget", "choosing", "danger", "exchange", "excerpts", "known")),
     *(f"distill/llm/{name}.py" for name in ("patience", "prices", "prompt", "reply", "schema", "soundness")),
     "distill/llm/transcript.py",
-    *(f"recall/{name}.py" for name in ("cues", "languages", "occasions", "ranking", "situations")),
+    *(f"recall/{name}.py" for name in ("cues", "languages", "moments", "opportunities", "ranking", "situations")),
 )
 IMPURE_MODULES = {
     *("glob", "io", "multiprocessing", "os", "queue", "random", "secrets", "selectors", "shutil", "signal", "socket"),

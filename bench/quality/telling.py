@@ -11,7 +11,8 @@ import msgspec
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.model import Finding, Lesson, Sighting, StoredFinding
-from selfdistill.recall.hook import tokens, word_scores
+from selfdistill.recall.hook import word_scores
+from selfdistill.recall.moments import tokens
 from selfdistill.recall.ranking import Candidate, as_moment, candidate
 from selfdistill.recall.situations import Query
 

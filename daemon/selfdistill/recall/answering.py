@@ -103,7 +103,7 @@ class Event:
         )
 
     def moment(self) -> dict[str, str]:
-        """The arguments of `hook.moment`."""
+        """The arguments of `moments.moment`."""
         kind, taken = _KIND_OF.get(self.tool.casefold(), "other"), self.input
         command = taken.get("command", taken.get("cmd", ""))
         command = " ".join(map(str, command)) if isinstance(command, list) else str(command)
@@ -171,14 +171,11 @@ def quoted(session: str) -> str:
 
 def _told(now: Event, state: str) -> str:
     """The text that tells the lessons for this moment, after they were written into the spool."""
-    if __package__:  # `selfdistill hook`, and tests
-        from selfdistill.recall import hook  # noqa: PLC0415 - a session's end needs it not
-    else:
-        import hook  # type: ignore[import-not-found, no-redef]  # noqa: PLC0415 - as above; it stands beside this file
+    from selfdistill.recall import hook, moments  # noqa: PLC0415 - a session's end needs them not
 
     spool = f"{state}/spool/deliveries-{quoted(now.session)}.jsonl"
     told = _ids(_read(spool))  # before the store is asked: the worker deletes the file after its lines are in the store
-    moment = hook.moment(**now.moment())
+    moment = moments.moment(**now.moment())
     lessons = hook.lessons_for(now.name, f"{state}/lessons.db", now.cwd, moment, now.session, told)
     return str(hook.tell(_noted(lessons, now, spool))) if lessons else ""
 

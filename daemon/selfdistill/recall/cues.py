@@ -1,4 +1,4 @@
-"""When a lesson applies, as data: what must be among the marks of a moment (`hook.py`), compared by structure.
+"""When a lesson applies, as data: what must be among the marks of a moment (`moments.py`), compared by structure.
 
 Words alone fire no alert: "gh" stands in half the commands of some projects. What a lesson is about is told by the
 causes it covers and by the code in its condition. The store keeps the cues of active lessons, so that a hook looks up
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec import Struct
 
 from selfdistill.model import ToolKind
-from selfdistill.recall.hook import EXACT_CAUSE, FLOOR, error_words
+from selfdistill.recall.hook import EXACT_CAUSE
 from selfdistill.recall.languages import extensions_of, is_tool
+from selfdistill.recall.moments import FLOOR, error_words
 from selfdistill.signals.causes import SEPARATOR, general_path
 from selfdistill.signals.commands import is_check_command
 from selfdistill.signals.invocations import invocations, unquoted
@@ -61,7 +62,7 @@ _REFUSAL_SAYS: Final = {
 
 
 class Cue(Struct, frozen=True, order=True):
-    """One occasion: a mark to look up, what else must hold (grammar: `hook.fit_of`), and how well it then fits."""
+    """One occasion: a mark to look up, what else must hold (grammar: `moments.fit_of`), and how well it then fits."""
 
     anchor: str
     needs: tuple[str, ...]

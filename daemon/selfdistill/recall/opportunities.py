@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.model import ActionType, ToolKind
-from selfdistill.recall.hook import moment
+from selfdistill.recall.moments import moment
 from selfdistill.signals.causes import SEPARATOR, general_path
 from selfdistill.signals.commands import is_check_command
 from selfdistill.signals.invocations import invocations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfdistill.model import Lesson
 
 Opportunity = frozenset[str]
-"""Marks (`recall/hook.py`) that a call must have, all of them."""
+"""Marks (`recall/moments.py`) that a call must have, all of them."""
 
 _CODE: Final = re.compile(r"``? ?([^`]+?) ?``?")
 _PLACEHOLDER: Final = re.compile(r"<\w+>")

@@ -2,8 +2,8 @@
 
 The order of the questions: is a cause exactly the lesson's (after a failure)? Is this its occasion (structure)? Only
 then do words (BM25), confidence, support and recency put those that fit in order. Below the floor nothing is told:
-silence costs nothing, noise costs trust (shared/lessons.md). The matching and the order are those of `hook.py`, which
-asks the store; here the lessons are at hand.
+silence costs nothing, noise costs trust (shared/lessons.md). Matching and order are those of `moments.py` and `hook.py`,
+which asks the store; here the lessons are at hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from selfdistill.model import Lesson, LessonState
 from selfdistill.recall.cues import Cue, cues
-from selfdistill.recall.hook import EXACT_CAUSE, FLOOR, LIMIT, MAX_TOKENS, Known, Moment, choose, fit_of, moment
+from selfdistill.recall.hook import EXACT_CAUSE, LIMIT, MAX_TOKENS, Known, choose
+from selfdistill.recall.moments import FLOOR, Moment, fit_of, moment
 from selfdistill.signals.causes import is_covered
 
 if TYPE_CHECKING:

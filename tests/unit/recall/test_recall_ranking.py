@@ -17,7 +17,7 @@ from selfdistill.model import (
     Trigger,
     TriggerType,
 )
-from selfdistill.recall.hook import FLOOR
+from selfdistill.recall.moments import FLOOR
 from selfdistill.recall.ranking import candidate, rank
 from selfdistill.recall.situations import Query
 
