@@ -151,7 +151,7 @@ def _insert(text: str, parent: Node, name: str | None, value: object) -> str:
     lines = json.dumps(value, ensure_ascii=False, indent=unit).split("\n")
     made = newline + inner + label + (newline + inner).join(lines) + comma
     place = _last_token(text, parent.start + 1 if last is None else max(last.node.end, last.comma + 1), close)
-    tail = "" if "\n" in text[place:close] else newline + outer
+    tail = newline + outer if last is None and "\n" not in text[place:close] else ""
     rest = text[place:close].strip(" \t") if tail else text[place:close]
     if last is None or comma:
         return text[:place] + made + rest + tail + text[close:]

@@ -22,15 +22,21 @@ class SessionEnds:
         """Take in what lies there; whether there was anything. A file is gone once its session is known."""
         self._ended = {session: until for session, until in self._ended.items() if until > now}
         found = False
-        with os.scandir(self._directory) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".")]  # the canary, and half a hint
-        for name in names:
+        for name in self._names():
             session = unquote(name)
             if len(session) >= _SHORTEST:
                 self._ended[session] = now + REMEMBERED_SECONDS
                 found = True
             (self._directory / name).unlink(missing_ok=True)
         return found
+
+    def _names(self) -> list[str]:
+        """What lies there but the canary and half a hint; nothing if somebody has deleted the directory."""
+        try:
+            with os.scandir(self._directory) as entries:
+                return [entry.name for entry in entries if not entry.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def cover(self, path: Path) -> bool:
         """Whether a log belongs to one of these sessions: agents name logs, or a log's directory, by the session."""
