@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from msgspec import Struct
-
 from selfdistill.model import ToolKind
 from selfdistill.recall.hook import EXACT_CAUSE
 from selfdistill.recall.languages import extensions_of, is_tool
@@ -61,7 +59,7 @@ _REFUSAL_SAYS: Final = {
 }
 
 
-class Cue(Struct, frozen=True, order=True):
+class Cue(NamedTuple):
     """One occasion: a mark to look up, what else must hold (grammar: `moments.fit_of`), and how well it then fits."""
 
     anchor: str

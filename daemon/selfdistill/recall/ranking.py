@@ -2,7 +2,7 @@
 
 The order of the questions: is a cause exactly the lesson's (after a failure)? Is this its occasion (structure)? Only
 then do words (BM25), confidence, support and recency put those that fit in order. Below the floor nothing is told:
-silence costs nothing, noise costs trust (shared/lessons.md). Matching and order are those of `moments.py` and `hook.py`,
+silence costs nothing, noise costs trust (shared/lessons.md). Matching and order are of `moments.py` and `hook.py`,
 which asks the store; here the lessons are at hand.
 """
 

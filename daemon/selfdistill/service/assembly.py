@@ -13,13 +13,14 @@ from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
 from selfdistill.privacy.redaction import Redactor
+from selfdistill.recall.cues import VERSION, cues
 from selfdistill.recall.effects import ignored
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey, watched_sources
 from selfdistill.sources import SOURCES
-from selfdistill.store import Store
+from selfdistill.store import Cueing, Store
 
 
 class Assembly(Struct, frozen=True):
@@ -52,7 +53,7 @@ def open_store(places: Places, clock: Callable[[], float] = time.time) -> Store:
 
     Raises the errors of `Store.open`; the directory must be there.
     """
-    return Store.open(places.database, derive=derive, clock=clock, ignored=ignored)
+    return Store.open(places.database, derive=derive, clock=clock, ignored=ignored, cueing=Cueing(VERSION, cues))
 
 
 def assemble(

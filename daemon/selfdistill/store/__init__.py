@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfdistill.store.catalogue import KnownLog, PendingLog
 from selfdistill.store.census import SourceCensus, Standing
 from selfdistill.store.commits import Commit, counted_session
+from selfdistill.store.cues import Cueing
 from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
@@ -17,6 +18,7 @@ __all__ = [
     "Absorbed",
     "Commit",
     "Committed",
+    "Cueing",
     "Delivery",
     "Derive",
     "KnownLog",

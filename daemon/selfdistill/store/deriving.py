@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from selfdistill.errors import InternalError
 from selfdistill.model import Action, Lesson, LessonState, Scope, Trigger
 from selfdistill.store.chances import Tally, tally
+from selfdistill.store.cues import keep
 from selfdistill.store.feedback import opinion_of
 from selfdistill.store.findings import is_shared
 from selfdistill.store.lessons import as_row, derived_columns, derived_part, lesson_of
@@ -144,6 +145,7 @@ class Deriving(Part):
             if row[24] != after[24]:
                 cover(self._database, row[0], lesson.project, lesson.covers)
             done.merged.append(lesson_of(after))
+        keep(self._database, after, self._cueing)
         return after
 
     def _count_told(self, row: Row, told: Tally) -> Row:

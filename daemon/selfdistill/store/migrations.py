@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.store.cues import cueing
 from selfdistill.store.database import translate_system
 from selfdistill.store.recall_schema import recall
 
@@ -315,7 +316,7 @@ def owing(database: Database) -> None:
     database.run("ALTER TABLE logs ADD COLUMN owed_since REAL")
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing, recall)
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing, recall, cueing)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

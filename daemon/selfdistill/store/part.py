@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from selfdistill.store.cues import Cueing
     from selfdistill.store.database import Database
     from selfdistill.store.lessons import Derive, Ignored
 
@@ -20,12 +21,19 @@ class Part:
     """One subject of the store; `Store` is all of them over one connection."""
 
     def __init__(
-        self, database: Database, *, derive: Derive, clock: Callable[[], float], ignored: Ignored = never_ignored
+        self,
+        database: Database,
+        *,
+        derive: Derive,
+        clock: Callable[[], float],
+        cueing: Cueing,
+        ignored: Ignored = never_ignored,
     ) -> None:
         self._database = database
         self._derive = derive
         self._clock = clock
         self._ignored = ignored
+        self._cueing = cueing
 
 
 def storable(text: str) -> str:

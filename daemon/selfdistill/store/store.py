@@ -11,6 +11,7 @@ from selfdistill.store.catalogue import Catalogue
 from selfdistill.store.census import Census
 from selfdistill.store.checkouts import Checkouts
 from selfdistill.store.commits import Commits
+from selfdistill.store.cues import NO_CUES, Cueing, fill
 from selfdistill.store.cursors import Cursors
 from selfdistill.store.deliveries import Deliveries
 from selfdistill.store.feedback import Feedback
@@ -64,15 +65,21 @@ class Store(
         clock: Callable[[], float] = time.time,
         busy_seconds: float = 5.0,
         ignored: Ignored = never_ignored,
+        cueing: Cueing = NO_CUES,
     ) -> Self:
         """Open the store for writing; made, checked and brought to the newest schema as need be.
 
-        `derive` makes lessons of findings; `ignored` says which are archived for being ignored; `clock` gives seconds
-        since the epoch; `busy_seconds` is how long to wait for another process's transaction. The directory must be
-        there.
+        `derive` makes lessons of findings; `ignored` says which are archived for being ignored; `cueing` when each
+        applies, so that hooks can tell it; `clock` gives seconds since the epoch; `busy_seconds` is how long to wait
+        for another process's transaction. The directory must be there.
         """
         database = open_database(path, clock=clock, busy_seconds=busy_seconds)
-        return cls(database, derive=derive, clock=clock, ignored=ignored)
+        try:
+            fill(database, cueing)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, derive=derive, clock=clock, ignored=ignored, cueing=cueing)
 
     @classmethod
     def open_read_only(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self | None:
@@ -82,7 +89,7 @@ class Store(
         same store.
         """
         database = open_snapshot(path)
-        return None if database is None else cls(database, derive=_no_derive, clock=clock)
+        return None if database is None else cls(database, derive=_no_derive, clock=clock, cueing=NO_CUES)
 
     @classmethod
     def rehearsal(
@@ -97,7 +104,7 @@ class Store(
 
         Raises what `open_read_only` raises.
         """
-        return cls(open_rehearsal(path, clock=clock), derive=derive, clock=clock, ignored=ignored)
+        return cls(open_rehearsal(path, clock=clock), derive=derive, clock=clock, cueing=NO_CUES, ignored=ignored)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make several calls one transaction: all or nothing, and one wait for the disk (3 ms) instead of many."""
