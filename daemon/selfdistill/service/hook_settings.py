@@ -1,9 +1,8 @@
 """Writes our hooks into agents' settings files, takes them out again, and says how they stand.
 
 These files belong to people: only our own entries change, byte for byte; a file that cannot be understood is left
-alone; a new content replaces the old one in one step, through symbolic links, with mode and owner kept. What was there
-before is kept in our own state directory (`hooks/`) with a receipt, so that uninstalling restores the exact bytes where
-nobody else has changed the file since.
+alone. What stands there without our hooks is kept in our own state directory (`hooks/`) with a receipt, so that
+uninstalling restores the exact bytes where nobody else has changed the file since.
 """
 
 from __future__ import annotations
@@ -20,11 +19,18 @@ from msgspec import Struct
 from selfdistill.errors import CannotCreate, ConfigError, PermissionProblem
 from selfdistill.service.hook_agents import HookAgent, is_ours, paths_of, wanted
 from selfdistill.service.json_editing import JsonProblem, Node, parse, plain, with_entry, without_child
+from selfdistill.service.settings_file import (
+    not_understood,
+    read_settings,
+    real_path,
+    replace_settings,
+    settings_text,
+    write_private,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_BYTES: Final = 16_777_216
 _RECEIPTS: Final = "hooks"
 
 
@@ -51,11 +57,15 @@ class HookStatus(Struct, frozen=True):
 
 
 class Edit(Struct, frozen=True):
-    """What is to become of one settings file; None for no file. Equal for nothing to do."""
+    """What is to become of one settings file; None for no file, equal for nothing to do.
+
+    `without` is what stands there without our hooks: what uninstalling restores.
+    """
 
     path: Path
     before: bytes | None
     after: bytes | None
+    without: bytes | None = None
 
     @property
     def changes(self) -> bool:
@@ -80,7 +90,7 @@ def hook_status(agent: HookAgent, path: Path, state: Path, *, present: bool = Tr
 
     again = "Run: selfdistill hooks install"
     try:
-        text = _text(path, _read(path))
+        text = settings_text(path, read_settings(path))
         ours = _our_commands(agent, _hooks(path, text))
     except (ConfigError, PermissionProblem) as problem:
         return told(Standing.UNREADABLE, problem.message, problem.advice)
@@ -98,25 +108,28 @@ def hook_status(agent: HookAgent, path: Path, state: Path, *, present: bool = Tr
 
 def plan_install(agent: HookAgent, path: Path, state: Path) -> Edit:
     """The edit that puts our hooks into a settings file; raises ConfigError where the file is not understood."""
-    before = _read(path)
-    text = _text(path, before) or agent.skeleton
+    before = read_settings(path)
+    text = settings_text(path, before) or agent.skeleton
     entries = wanted(agent, state)
     should = sorted(_our_commands(agent, {event: [entry] for event, entry in entries.items()}))
     if sorted(_our_commands(agent, _hooks(path, text))) == should:
         return Edit(path, before, before)
     base = _restored(path, state, before)
-    text = _text(path, base) if base else _stripped(agent, text)
+    if base is None and before is not None:
+        text = settings_text(path, before)
+        base = _stripped(agent, text).encode() if text else before
+    text = settings_text(path, base)
     try:
         for event, entry in entries.items():
             text = with_entry(text or agent.skeleton, ("hooks", event), entry)
-        return Edit(path, before, text.encode())
+        return Edit(path, before, text.encode(), base)
     except (JsonProblem, UnicodeEncodeError) as problem:
-        raise _not_understood(path, str(problem)) from problem
+        raise not_understood(path, str(problem)) from problem
 
 
 def plan_uninstall(agent: HookAgent, path: Path, state: Path) -> Edit:
     """The edit that takes our hooks out: back to the exact bytes of before if nobody has changed the file since."""
-    before = _read(path)
+    before = read_settings(path)
     if before is None:
         return Edit(path, None, None)
     receipt = _receipt(path, state)
@@ -126,7 +139,7 @@ def plan_uninstall(agent: HookAgent, path: Path, state: Path) -> Edit:
         base = _restored(path, state, before)
         if base is not None:
             return Edit(path, before, base)
-    text = _text(path, before)
+    text = settings_text(path, before)
     if not _our_commands(agent, _hooks(path, text)):
         return Edit(path, before, before)
     kept = _stripped(agent, text)
@@ -139,26 +152,28 @@ def apply_install(edit: Edit, state: Path) -> None:
     """Do an edit that `plan_install` gave, with the receipt written first; the state directory must be prepared."""
     if edit.after is None or not edit.changes:
         return
-    real = _real(edit.path)
+    real = real_path(edit.path)
     old = _receipt(edit.path, state)
     again = old is not None and edit.before is not None and old.written == _digest(edit.before)
     made = old.made_directory if old is not None and again else not real.parent.exists()
     kept = old.before if old is not None and again else _keep(edit, state)
     receipt = _Receipt(str(edit.path), _digest(edit.after), kept, made)
-    _private(_receipt_path(edit.path, state), msgspec.json.encode(receipt))
+    write_private(_receipt_path(edit.path, state), msgspec.json.encode(receipt))
+    if old is not None and old.before != kept:
+        _drop(old, state)
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotCreate(f"Cannot make {real.parent}: {error.strerror}.", "Nothing was changed.") from error
-    _replace(real, edit.before, edit.after)
+    replace_settings(real, edit.before, edit.after)
 
 
 def apply_uninstall(edit: Edit, state: Path) -> None:
     """Do an edit that `plan_uninstall` gave; the receipt goes, and with it a directory that we made if it is empty."""
     receipt = _receipt(edit.path, state)
-    real = _real(edit.path)
+    real = real_path(edit.path)
     if edit.changes and edit.after is not None:
-        _replace(real, edit.before, edit.after)
+        replace_settings(real, edit.before, edit.after)
     elif edit.changes:
         try:
             real.unlink()
@@ -168,8 +183,7 @@ def apply_uninstall(edit: Edit, state: Path) -> None:
             raise PermissionProblem(f"Cannot remove {real}: {error.strerror}.", "Nothing was changed.") from error
     if receipt is not None:
         _receipt_path(edit.path, state).unlink(missing_ok=True)
-        if receipt.before:
-            (state / _RECEIPTS / receipt.before).unlink(missing_ok=True)
+        _drop(receipt, state)
 
 
 def _remove_if_empty(directory: Path) -> None:
@@ -185,10 +199,10 @@ def _hooks(path: Path, text: str) -> dict[str, Any]:
     try:
         found = plain(parse(text))
     except JsonProblem as problem:
-        raise _not_understood(path, str(problem)) from problem
+        raise not_understood(path, str(problem)) from problem
     hooks = found.get("hooks", {}) if isinstance(found, dict) else None
     if not isinstance(hooks, dict) or not all(isinstance(entries, list) for entries in hooks.values()):
-        raise _not_understood(path, "its hooks are not an object of arrays")
+        raise not_understood(path, "its hooks are not an object of arrays")
     return hooks
 
 
@@ -257,87 +271,6 @@ def _member(node: Node, name: str) -> object:
     return found.value if found else None
 
 
-def _not_understood(path: Path, why: str) -> ConfigError:
-    return ConfigError(
-        f"The settings file {path} cannot be used: {why}.", "Nothing was changed. Mend it, then run the command again."
-    )
-
-
-def _real(path: Path) -> Path:
-    """The file behind symbolic links: the link itself stays."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise _not_understood(path, f"its symbolic links lead nowhere ({error})") from error
-
-
-def _read(path: Path) -> bytes | None:
-    """The bytes of a settings file, None if there is none."""
-    real = _real(path)
-    try:
-        with real.open("rb") as file:
-            found = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise PermissionProblem(
-            f"The settings file {path} cannot be read: {error.strerror}.", "Make it readable for you, or leave it out."
-        ) from error
-    if len(found) > MAX_BYTES:
-        raise _not_understood(path, "it is larger than 16 MiB")
-    return found
-
-
-def _text(path: Path, found: bytes | None) -> str:
-    """A settings file's text, "" for no file and for one with nothing in it."""
-    try:
-        text = (found or b"").decode()
-    except UnicodeDecodeError as error:
-        raise _not_understood(path, "it is not UTF-8") from error
-    return text if text.strip("\ufeff \t\r\n") else ""
-
-
-def _replace(real: Path, before: bytes | None, after: bytes) -> None:
-    """New content in one step: whoever reads sees the old or the new file, whole, whenever the power fails."""
-    temporary = real.with_name(f".{real.name}.selfdistill-{os.getpid()}")
-    try:
-        found = real.stat() if before is not None else None
-        if found is not None and not os.access(real, os.W_OK):
-            raise PermissionProblem(
-                f"{real} is read-only; nothing was changed.", f"If that is not meant: chmod u+w '{real}'"
-            )
-        _write(temporary, after, found)
-        if _read(real) != before:
-            raise ConfigError(f"{real} was changed by somebody else just now.", "Nothing was changed. Try again.")
-        temporary.replace(real)
-        _sync(real.parent)
-    except OSError as error:
-        raise PermissionProblem(f"Cannot write {real}: {error.strerror}.", "Nothing was changed.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes, like: os.stat_result | None) -> None:
-    """A new file, on the disk when this returns, with mode and owner of another."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - the descriptor was made exclusively
-        file.write(content)
-        if like is not None:
-            os.fchmod(descriptor, like.st_mode & 0o7777)
-            if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
@@ -368,19 +301,14 @@ def _restored(path: Path, state: Path, current: bytes | None) -> bytes | None:
 
 def _keep(edit: Edit, state: Path) -> str:
     """A copy of what is there before we change it; its name, "" for no file."""
-    if edit.before is None:
+    if edit.without is None:
         return ""
-    name = f"{_digest(edit.before)}.before"
-    _private(state / _RECEIPTS / name, edit.before)
+    name = f"{_digest(edit.without)}.before"
+    write_private(state / _RECEIPTS / name, edit.without)
     return name
 
 
-def _private(path: Path, content: bytes) -> None:
-    """A file of ours in the state directory, 0600, whole or not there."""
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        _write(temporary, content, None)
-        temporary.replace(path)
-    except OSError as error:
-        raise CannotCreate(f"Cannot write {path}: {error.strerror}.", "Nothing was changed.") from error
+def _drop(receipt: _Receipt, state: Path) -> None:
+    """Delete the copy that a receipt names."""
+    if receipt.before:
+        (state / _RECEIPTS / receipt.before).unlink(missing_ok=True)
