@@ -180,21 +180,19 @@ _ASK = {
 
 
 def lessons_for(event: str, database: str, cwd: str, now: Moment, session: str, told: Iterable[str]) -> list[Known]:
-    """The lessons to tell at an event of `_ASK`, best first; none on any trouble with the store.
+    """The lessons to tell at an event of `_ASK`, best first; none where there is no store.
 
     `told`: ids that this session has heard of besides those that the store knows of. Without a journal the file is
-    complete: it is read as immutable, again if it changed meanwhile. Else it is read beside its writer.
+    complete: it is read as immutable, again if it changed meanwhile. Else it is read beside its writer. A store that is
+    locked, damaged or of another schema raises sqlite3.Error, ValueError, TypeError or LookupError.
     """
-    try:
-        for _ in range(3):
-            stamp = _stamp(database), _stamp(f"{database}-wal")
-            alone = not (stamp[1] and stamp[1][0])
-            if alone or _stamp(f"{database}-shm"):  # without it SQLite would make one, and nothing is made here
-                found = _read(event, database, alone, cwd, now, session, set(told))
-                if not alone or stamp == (_stamp(database), _stamp(f"{database}-wal")):
-                    return found
-    except (sqlite3.Error, OSError, ValueError, TypeError, LookupError):  # locked, damaged, odd rows, another schema
-        pass
+    for _ in range(3):
+        stamp = _stamp(database), _stamp(f"{database}-wal")
+        alone = not (stamp[1] and stamp[1][0])
+        if stamp[0] and (alone or _stamp(f"{database}-shm")):  # without it SQLite would make one: nothing is made here
+            found = _read(event, database, alone, cwd, now, session, set(told))
+            if not alone or stamp == (_stamp(database), _stamp(f"{database}-wal")):
+                return found
     return []
 
 
@@ -206,7 +204,7 @@ def _read(
     connection = sqlite3.connect(f"file:{quoted}?{options}", uri=True, timeout=BUSY_SECONDS)
     try:
         if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA,):
-            return []
+            raise ValueError("the store has another schema")
         told.update(
             row[0] for row in connection.execute("SELECT lesson_id FROM deliveries WHERE session = ?", (session,))
         )
