@@ -29,7 +29,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("status_command", "how the daemon is doing, from its status file alone"),
     "hooks": ("hooks_command", "lessons for your agents: install, uninstall or look at the hooks in their settings"),
     "hook": ("hook_command", "what an agent's hook does: an event on standard input, lessons on standard output"),
-    "lessons": ("lessons_command", "list, show, search and judge what was learned"),
+    "lessons": ("lessons_command", "list, show, search, review and judge what was learned"),
+    "export": ("export_command", "lessons into AGENTS.md or CLAUDE.md, as Markdown, or as JSON for another store"),
+    "mcp": ("mcp_command", "lessons and runs for agents over MCP, on standard input and output"),
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
