@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from selfdistill.cli.bars import bars
 from selfdistill.cli.lesson_screen import project_of, shown
+from selfdistill.cli.status_screen import bars
 from selfdistill.recall.effects import Standing
 from selfdistill.service.helping import Helping, Judged, helping, judged
 
@@ -28,7 +28,7 @@ _MEANING: Final = {
 
 
 def add_arguments(actions: _SubParsersAction[ArgumentParser]) -> None:
-    """stats."""
+    """Add the action."""
     stats = actions.add_parser("stats", help="what was told, and whether the failure stayed away")
     stats.add_argument("--project", metavar="DIR", help="only of the project of this directory")
     stats.add_argument("--json", action="store_true")
@@ -59,9 +59,9 @@ def _sums(found: Helping) -> list[str]:
     """Deliveries and standings."""
     telling = found.telling
     open_ones = telling.deliveries - telling.helped - telling.recurred
+    came = f"{telling.helped:,} helped, {telling.recurred:,} failed all the same, {open_ones:,} cannot be told"
     lines = [
-        f"told       {telling.deliveries:,} times, once a session: {telling.helped:,} helped, "
-        f"{telling.recurred:,} failed all the same, {open_ones:,} cannot be told",
+        f"told       {telling.deliveries:,} times, once a session: {came}",
         f"lessons    {', '.join(f'{count:,} {word}' for word, count in found.standings.items())}",
     ]
     if telling.ignored:
@@ -94,10 +94,10 @@ def _listed(lessons: list[Judged]) -> list[str]:
     for one in lessons[:_MOST_LISTED]:
         effect = one.effect
         archived = f" [{one.lesson.state.value}]" if one.lesson.state != "active" else ""
+        counts = f"untold {_of(effect.untold)} · before {_of(effect.before)}"
         lines += [
             f"\n{one.lesson.id[:8]}  {effect.standing.value}{archived}: {shown(one.lesson.trigger.condition)}",
-            f"    told {_of(effect.told)} ({one.told:,} in all) · untold {_of(effect.untold)}"
-            f" · before {_of(effect.before)}",
+            f"    told {_of(effect.told)} ({one.told:,} in all) · {counts}",
         ]
     if lessons:
         lines.append("\nfailed of sessions; told: of those that had an opportunity")

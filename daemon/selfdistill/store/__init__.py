@@ -13,8 +13,10 @@ from selfdistill.store.lessons import Derive
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
+from selfdistill.store.uses import WEEK_SECONDS, Telling, Use, Week
 
 __all__ = [
+    "WEEK_SECONDS",
     "Absorbed",
     "Commit",
     "Committed",
@@ -28,10 +30,13 @@ __all__ = [
     "SourceCensus",
     "Standing",
     "Store",
+    "Telling",
     "ToldLesson",
     "Totals",
+    "Use",
     "Verdict",
     "VerdictKind",
+    "Week",
     "Words",
     "counted_session",
 ]

@@ -86,7 +86,7 @@ _PENDING: Final = _WAITING + "WHERE pending_since IS NOT NULL ORDER BY mtime_ns 
 # Parts of them were read before a delivery in their session was known.
 _OWING: Final = """SELECT log_id FROM chances JOIN deliveries ON deliveries.number = delivery
     JOIN lessons ON lessons.id = lesson_id WHERE owed"""
-_TO_LOOK_BACK: Final = _WAITING + f"WHERE logs.id IN ({_OWING}) ORDER BY logs.id"  # noqa: S608 - constants
+_TO_LOOK_BACK: Final = _WAITING + f"WHERE logs.id IN ({_OWING}) ORDER BY logs.id"
 _PRESENT: Final = _WAITING + "WHERE gone_at IS NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
 
 

@@ -23,6 +23,7 @@ from selfdistill.store.rehearsal import open_rehearsal
 from selfdistill.store.runs import Runs
 from selfdistill.store.search import Search
 from selfdistill.store.snapshot import Snapshot, open_snapshot
+from selfdistill.store.uses import Uses
 from selfdistill.store.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Store(
     Lessons,
     Feedback,
     Deliveries,
+    Uses,
     Search,
     Runs,
     Accounts,

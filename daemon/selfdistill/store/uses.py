@@ -62,7 +62,7 @@ class Use(Struct, frozen=True):
 
 
 class Week(Struct, frozen=True):
-    """The failures of seven days from `start` (seconds since the epoch): all, repeated ones, and what lessons covered."""
+    """The failures of seven days from `start` (seconds since the epoch): all, repeated ones, those a lesson covered."""
 
     start: float
     failures: int = 0

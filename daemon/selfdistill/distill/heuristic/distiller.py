@@ -89,9 +89,7 @@ class HeuristicDistiller:
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """Distill a batch; see `distill/base.py`."""
-        observer = Observer(
-            carry, self._redact, human=lambda: not batch.session().machine_run, ran=batch.ran
-        )
+        observer = Observer(carry, self._redact, human=lambda: not batch.session().machine_run, ran=batch.ran)
         findings: list[Finding] = []
         mishaps: list[Mishap] = []
 
