@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from selfdistill.cli import lesson_changes, review
+from selfdistill.cli import lesson_changes, lesson_stats, review
 from selfdistill.cli.lesson_screen import card, evidence_table, line, project_of, shown, stands
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
@@ -47,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         verdict.add_argument("--note", default="", help="why")
     lesson_changes.add_arguments(actions)
     review.add_arguments(actions)
+    lesson_stats.add_arguments(actions)
 
 
 _HELP: Final = {
@@ -74,7 +76,9 @@ def run(arguments: Namespace, context: Context) -> int:
         print("[]" if arguments.json else "No lessons yet: there is no store. `selfdistill run` makes one.")
         return 0
     with store:
-        if arguments.action == "show":
+        if arguments.action == "stats":
+            lesson_stats.show(store, arguments, time.time())
+        elif arguments.action == "show":
             _show(store, store.lesson(arguments.id), as_json=arguments.json)
         else:
             _list(store, arguments)
