@@ -57,6 +57,10 @@ def card(store: Store, lesson: Lesson) -> Iterator[str]:
     yield f"    why   {shown(lesson.rationale)}"
     yield f"    {lesson.signal.value} · {lesson.trigger.type.value} · {_maker(lesson)}"
     yield f"    {_recurrence(lesson)}"
+    if lesson.helped or lesson.recurred_told:
+        yield f"    {_heeded(lesson)}"
+    if lesson.reason:
+        yield f"    archived: {lesson.reason} (`selfdistill lessons restore {lesson.id[:8]}` tells it again)"
     yield from _opinions(store, lesson)
     for word, others in (("contradicts", store.contradicting(lesson)), ("see also", store.similar(lesson))):
         for other in others:
@@ -94,6 +98,13 @@ def _recurrence(lesson: Lesson) -> str:
     if not lesson.recurred:
         return "the failure has not come again in any later session"
     return f"the failure came again in {lesson.recurred} later session{'s' if lesson.recurred > 1 else ''}"
+
+
+def _heeded(lesson: Lesson) -> str:
+    """What came of telling it."""
+    chances = lesson.helped + lesson.recurred_told
+    sessions = f"{chances} session{'s' if chances > 1 else ''}"
+    return f"told in {sessions} where the failure could come: it stayed away in {lesson.helped} of them"
 
 
 def evidence_table(store: Store, findings: list[StoredFinding]) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def _table(found: Helping, lessons: list[Judged]) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(found)
     told["weeks"] = [{**week, "start": _day(week["start"])} for week in told["weeks"]]
     told["lessons"] = [
-        {"id": one.lesson.id, "told": one.told, "state": one.lesson.state.value, **msgspec.to_builtins(one.effect)}
+        {"id": one.lesson.id, "deliveries": one.told, "state": one.lesson.state, **msgspec.to_builtins(one.effect)}
         for one in lessons
     ]
     return told
