@@ -12,7 +12,6 @@ from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.model import Finding, Lesson, Sighting, StoredFinding
 from selfdistill.recall.hook import word_scores
-from selfdistill.recall.moments import tokens
 from selfdistill.recall.ranking import Candidate, as_moment, candidate
 from selfdistill.recall.situations import Query
 
@@ -66,20 +65,17 @@ class Teller:
     def __init__(self, candidates: list[Candidate]) -> None:
         self.candidates = candidates
 
-    def by_words(self, query: Query, limit: int) -> list[str]:
-        """The ids of the best lessons by BM25 alone."""
-        scores = word_scores(as_moment(query).words, [_words(one.lesson) for one in self.candidates])
+    def by_words(self, query: Query, limit: int, among: Sequence[Candidate] | None = None) -> list[str]:
+        """The ids of the best lessons by BM25 alone; `among`: of these only."""
+        chosen = self.candidates if among is None else among
+        scores = word_scores(as_moment(query).words, [one.known.words for one in chosen])
         order = sorted(range(len(scores)), key=lambda at: -scores[at])
-        return [self.candidates[at].lesson.id for at in order[:limit] if scores[at]]
+        return [chosen[at].lesson.id for at in order[:limit] if scores[at]]
 
-    def by_time(self, limit: int) -> list[str]:
-        """The ids of the lessons seen last."""
-        lessons: list[Lesson] = [one.lesson for one in self.candidates]
+    def by_time(self, limit: int, among: Sequence[Candidate] | None = None) -> list[str]:
+        """The ids of the lessons seen last; `among`: of these only."""
+        lessons: list[Lesson] = [one.lesson for one in (self.candidates if among is None else among)]
         return [one.id for one in sorted(lessons, key=lambda one: -(one.last_seen or 0.0))[:limit]]
-
-
-def _words(lesson: Lesson) -> frozenset[str]:
-    return tokens((lesson.trigger.condition, lesson.action.description, *lesson.tags))
 
 
 def _stored(finding: Finding, played: Played) -> StoredFinding:

@@ -17,6 +17,7 @@ from selfdistill.recall.languages import extensions_of, is_tool
 from selfdistill.recall.moments import FLOOR, error_words
 from selfdistill.signals.causes import SEPARATOR, general_path
 from selfdistill.signals.commands import is_check_command
+from selfdistill.signals.diagnostic_words import UNNAMED
 from selfdistill.signals.invocations import invocations, unquoted
 from selfdistill.signals.steps import Fault
 
@@ -38,7 +39,8 @@ LEAST_SAID: Final = 6  # characters of an error text that are hardly in another 
 _CODE: Final = re.compile(r"``? ?([^`]+?) ?``?")
 _INTERFACE: Final = re.compile(r"[\w/]*\w\.[A-Za-z]\w+\b(?!\.)")
 _DOTTED: Final = re.compile(r"\w+(?:\.\w+){0,2}")
-_PLACEHOLDER: Final = re.compile(r"<\w+>")
+_PLACEHOLDER: Final = re.compile(rf"<\w+>|{UNNAMED}")
+_BREAK: Final = "\n"
 _REFUSED_TO_WRITE: Final = frozenset({"unread", "stale", "exists"})
 _CHECKS: Final = ("test", "typecheck", "lint", "build", "format")
 _COMPILING: Final = ("build", "test", "typecheck")
@@ -81,12 +83,17 @@ def cues(lesson: Lesson) -> tuple[Cue, ...]:
     The causes it covers tell it most exactly; the code in its condition is asked where they do not tell.
     """
     found = {cue for cause in lesson.covers for cue in _of_cause(cause, lesson)}
-    if not any(cue.fit < EXACT_CAUSE for cue in found):
+    if not any(cue.fit < EXACT_CAUSE for cue in found) and not any(map(_is_of_checker, lesson.covers)):
         found.update(cue for code in _CODE.findall(lesson.trigger.condition) for cue in _of_code(code))
     best: dict[tuple[str, tuple[str, ...]], Cue] = {}
     for cue in sorted(found):  # of equal ones the last, which fits best
         best[cue.anchor, cue.needs] = cue
     return tuple(best.values())
+
+
+def _is_of_checker(cause: str) -> bool:
+    """Whether the cause is a rule's: what stands as code in its lesson is the rule, no command."""
+    return cause.startswith(f"diagnostic{SEPARATOR}")
 
 
 def _of_cause(cause: str, lesson: Lesson) -> Iterator[Cue]:
@@ -164,7 +171,7 @@ def _refused(about: About, _lesson: Lesson) -> Iterator[Cue]:
         if says and not subject:
             yield Cue(anchor, (f"%{says}",), EXACT_CAUSE)
     if not says:
-        yield from _said(kind, *anchors[:1])
+        yield from _said(kind, anchors[0])
 
 
 def _test(about: About, _lesson: Lesson) -> Iterator[Cue]:
@@ -176,7 +183,7 @@ def _test(about: About, _lesson: Lesson) -> Iterator[Cue]:
     if place:
         yield Cue(f"path:{place}", ("check:test",), SAME_THINGS)
     yield Cue("check:test", (), SAME_WORK)
-    yield from _said(_PLACEHOLDER.sub("<n>", rest))
+    yield from _said(rest)
 
 
 def _diagnostic(about: About, lesson: Lesson) -> Iterator[Cue]:
@@ -198,7 +205,7 @@ def _diagnostic(about: About, lesson: Lesson) -> Iterator[Cue]:
             yield Cue(f"edits:{ending}", (f"writes:{name}",), SAME_THINGS)
         if often:
             yield Cue(f"edits:{ending}", (), SAME_WORK)
-    yield from _said(rule)
+    yield from _said(rule.replace("/", _BREAK), least=4)  # golangci-lint says `unused-parameter: ... (revive)`
 
 
 def _checks_of(rule: str, lesson: Lesson) -> Iterator[Cue]:
@@ -227,13 +234,13 @@ def _failure(about: About, _lesson: Lesson) -> Iterator[Cue]:
     key = about.first
     if key and key not in _TELL_LITTLE:
         yield Cue(f"run:{key}", (), SAME_COMMAND)
-    yield from _said(about.second, *([f"run:{key}"] if key else []))
+    yield from _said(about.second, f"run:{key}" if key else "")
 
 
-def _said(general: str, anchor: str = "") -> Iterator[Cue]:
+def _said(general: str, anchor: str = "", least: int = LEAST_SAID) -> Iterator[Cue]:
     """A message came that is this one in its general form: each of its texts between placeholders is in it."""
-    texts = [text.strip() for text in _PLACEHOLDER.sub("\n", general.casefold()).split("\n")]
-    telling = sorted(text for text in texts if len(text) >= LEAST_SAID)
+    texts = _PLACEHOLDER.sub(_BREAK, general.casefold()).split(_BREAK)
+    telling = sorted({text.strip() for text in texts if len(text.strip()) >= least})
     words = sorted((word for text in telling for word in error_words(text)), key=lambda word: (-len(word), word))
     if telling and (anchor or words):
         yield Cue(anchor or f"error:{words[0]}", tuple(f"%{text}" for text in telling), EXACT_CAUSE)

@@ -26,7 +26,9 @@ SCHEMA = 6  # of the store (store/migrations.py); any other is left alone
 MARKER = "selfdistill"  # sources/injections.py takes out again what is wrapped in it
 LIMIT = 3  # one helps most; four make agents worse (ReasoningBank, arXiv 2509.25140: 49.7 -> 44.4 % at k = 4)
 MAX_TOKENS = 400  # of all lessons told at once
-SURE = 0.8  # the floor after a failure: what has just happened says more than "this kind of work"
+SURE = 0.8  # the floor after a failure and at a prompt: they say more than "this kind of work"
+ALIKE = 0.6  # share of a condition's words that a request or error must have, two at least
+MAX_WORDS = 60  # in longer texts (plans, pasted logs) chance brings words together: bench/recall.py
 EXACT_CAUSE = 2.0  # above every sum of the others
 MAX_ANCHORS = 2_000
 BUSY_SECONDS = 0.05
@@ -89,6 +91,13 @@ def word_scores(wanted: frozenset[str], texts: Sequence[frozenset[str]]) -> list
     return [score / (score + 5.0) for score in scores]
 
 
+def alikeness(lesson: Known, now: Moment) -> float:
+    """How much of the words of a lesson's condition the moment has, 0..1; a single word in common is none."""
+    wanted = tokens((lesson.condition,))
+    shared = len(wanted & now.words)
+    return shared / len(wanted) if shared > 1 else 0.0
+
+
 def tell(lessons: Sequence[Known]) -> str:
     """The lessons as an agent reads them, wrapped so that we never learn from our own words; "" for none."""
     lines = [f"- {one.condition}: {one.action}".replace("</", "< /") for one in lessons]
@@ -96,8 +105,8 @@ def tell(lessons: Sequence[Known]) -> str:
     return "\n".join((f"<{MARKER}>", head, *lines, f"</{MARKER}>")) if lines else ""
 
 
-_COLUMNS = """l.id, l.condition, l.action, l.tags, l.covers, l.confidence, l.support, l.last_seen, l.helped, l.recurred,
-    l.project <> :project"""
+_COLUMNS = """l.id, l.condition, l.action, l.tags, l.covers, l.confidence, l.support, l.last_seen, l.helped,
+    l.recurred_told, l.project <> :project"""
 # What may be told in a project, as in store/lessons.py: its own; of global ones the best of each merge key it has not.
 _VISIBLE = """l.state = 'active' AND (l.project = :project OR (l.scope = 'global' AND NOT EXISTS (
     SELECT 1 FROM lessons AS o WHERE o.merge_key = l.merge_key AND (o.project = :project OR (o.scope = 'global'
@@ -123,25 +132,31 @@ class Asked:
         numbers = [str(number) for number, fit in fits.items() if fit >= floor]
         return self._chosen(self._lessons(f"l.number IN ({','.join(numbers)})"), fits) if numbers else []
 
-    def after_failure(self) -> list[Known]:
-        """The lessons about this very failure; else those that share telling words with its message."""
-        return self.before_call(SURE) or self.at_prompt()
-
-    def at_prompt(self) -> list[Known]:
-        """The lessons that share telling words with a request or an error (BM25)."""
-        words = " OR ".join(f'"{word}"' for word in sorted(self._now.words, key=len)[-32:])
+    def by_words(self) -> list[Known]:
+        """What is about this very error or command that is spoken of; else what shares telling words with it."""
+        found = self.before_call(SURE)
+        words = " OR ".join(f'"{word}"' for word in self._now.words)
+        if found or not 0 < len(self._now.words) <= MAX_WORDS:
+            return found
         where = "l.number IN (SELECT rowid FROM lessons_index WHERE lessons_index MATCH :words ORDER BY rank LIMIT 20)"
-        found = self._lessons(where, words) if words else {}
-        fits = {number: len(one.words & self._now.words) / 10 for number, one in found.items()}
-        return self._chosen({number: one for number, one in found.items() if fits[number] >= FLOOR}, fits)
+        near = self._lessons(where, words)
+        alike = {number: alikeness(one, self._now) for number, one in near.items()}
+        return self._chosen({number: one for number, one in near.items() if alike[number] >= ALIKE}, alike)
 
     def at_start(self) -> list[Known]:
-        """The project's own lessons that several sessions have shown, at half the length."""
-        found = self._lessons("l.project = :project AND l.support > 1")
+        """The project's surest lessons that several sessions have shown, at half the length; first those without a cue.
+
+        Those with one will be told when their occasion comes, if the agent has hooks for that.
+        """
+        surest = " ORDER BY l.confidence DESC, l.support DESC, l.id LIMIT 20"
+        found = {}
+        for fit, never in ((0.0, ""), (1.0, " AND NOT EXISTS (SELECT 1 FROM cues WHERE cues.number = l.number)")):
+            for number, one in self._lessons(f"l.project = :project AND l.support > 1{never}", rest=surest).items():
+                one.fit, found[number] = fit, one
         return choose(list(found.values()), self._now, self._told, (), LIMIT, MAX_TOKENS // 2)
 
-    def _lessons(self, where: str, words: str = "") -> dict[int, Known]:
-        sql = f"SELECT l.number, {_COLUMNS} FROM lessons AS l WHERE {where} AND {_VISIBLE}"  # noqa: S608 - constants
+    def _lessons(self, where: str, words: str = "", rest: str = "") -> dict[int, Known]:
+        sql = f"SELECT l.number, {_COLUMNS} FROM lessons AS l WHERE {where} AND {_VISIBLE}{rest}"  # noqa: S608 - constants
         rows = self._connection.execute(sql, {"project": self._project, "words": words})
         return {row[0]: Known((*row[1:4], json.loads(row[4]), json.loads(row[5]), *row[6:])) for row in rows}
 
@@ -173,9 +188,9 @@ def _main_directory(place: str) -> str:
 
 _ASK = {
     "session_start": Asked.at_start,
-    "user_prompt": Asked.at_prompt,
+    "user_prompt": Asked.by_words,
     "pre_tool_use": Asked.before_call,
-    "post_tool_failure": Asked.after_failure,
+    "post_tool_failure": Asked.by_words,
 }
 
 

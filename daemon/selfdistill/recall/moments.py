@@ -101,6 +101,9 @@ def moment(  # noqa: PLR0917 - the fields of a query
         name = path.rpartition("/")[2]
         marks.add(f"edits:.{name.rpartition('.')[2]}" if "." in name else "edits:")
         marks |= written_marks(written)
+    if request and not kind:  # commands in a request stand in code quotes, and errors are pasted into it
+        marks |= command_marks("\n".join(re.findall(r"`([^`\n]{2,200})`", request)), cwd)
+    error = error or ("" if kind else request)
     said = " ".join(f"{error[:4000]} {error[4000:][-8000:]}".casefold().split())
     marks.update(f"error:{word}" for word in error_words(said))
     return Moment(marks, tokens((tool, command, path, text, request, error)), text.casefold(), said)

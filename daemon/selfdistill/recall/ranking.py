@@ -112,7 +112,7 @@ def _known(lesson: Lesson) -> Known:
             lesson.support,
             lesson.last_seen,
             lesson.helped,
-            lesson.recurred,
+            lesson.recurred_told,
             False,
         )
     )

@@ -54,7 +54,7 @@ def lesson(
         last_seen=last_seen,
         covers=tuple(cause.replace("|", "\x1f") for cause in covers),
         helped=helped,
-        recurred=recurred,
+        recurred_told=recurred,
     )
 
 
