@@ -30,8 +30,8 @@ from selfdistill.sources import SOURCES
 from selfdistill.sources.injections import OWN_NAME, without_own
 
 CWD = "/home/mara/kettle"
-FAILING = {"tool_name": "Bash", "tool_input": {"command": "gh pr diff 12 --stat"}}
-HARMLESS = {"tool_name": "Bash", "tool_input": {"command": "ls -la /srv"}}
+FAILING: dict[str, Any] = {"tool_name": "Bash", "tool_input": {"command": "gh pr diff 12 --stat"}}
+HARMLESS: dict[str, Any] = {"tool_name": "Bash", "tool_input": {"command": "ls -la /srv"}}
 ERROR = "Exit code 1\nunknown flag: --stat\n\nUsage:  gh pr diff [<number> | <url> | <branch>] [flags]"
 ANSWER = "--name-only"
 
@@ -129,7 +129,7 @@ def test_at_a_request_what_is_about_it_is_told(home: Home) -> None:
         ("PostToolUseFailure", {**HARMLESS, "error": "Exit code 2\nls: cannot access '/srv': No such device"}),
     ],
 )
-def test_silence_is_the_usual_answer(home: Home, event: str, fields: dict[str, object]) -> None:
+def test_silence_is_the_usual_answer(home: Home, event: str, fields: dict[str, Any]) -> None:
     """Nothing is said where nothing is known, or where a person has interrupted; and nothing is written."""
     before = listing(home.state)
     assert told(event, "silent", home.state, **fields) == ""
@@ -315,7 +315,7 @@ def test_unknown_events_and_agents_are_met_with_silence(state: Path) -> None:
     assert "unknown event" in noted(state)
 
 
-DIALECT_FAILURES: dict[str, tuple[str, dict[str, object]]] = {
+DIALECT_FAILURES: dict[str, tuple[str, dict[str, Any]]] = {
     "claude_code": ("PostToolUseFailure", {**FAILING, "error": ERROR, "tool_use_id": "t1", "is_interrupt": False}),
     "codex": ("PostToolUse", {**FAILING, "tool_response": f"{ERROR}\nProcess exited with code 1", "turn_id": "1"}),
     "gemini_cli": (
@@ -367,7 +367,7 @@ def test_each_agent_is_answered_in_its_own_words(home: Home, agent: str) -> None
         {"tool_response": None},
     ],
 )
-def test_a_call_that_does_not_say_that_it_failed_is_no_failure(home: Home, fields: dict[str, object]) -> None:
+def test_a_call_that_does_not_say_that_it_failed_is_no_failure(home: Home, fields: dict[str, Any]) -> None:
     """Agents with one event for both results: an error that is only quoted is none."""
     assert told("PostToolUse", "quoted-error", home.state, "codex", **FAILING, **fields) == ""
 

@@ -6,6 +6,7 @@ import difflib
 import json
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ def _install(meant: list[Target], context: Context, *, named: bool, dry_run: boo
     plans = [(target, plan_install(target.agent, target.path, state)) for target in chosen]  # all, before the first
     if not dry_run:
         prepare_state_directory(state)
+        import_module("selfdistill.recall.hook")  # so that it lies there compiled: not every installer does that
     for target, edit in plans:
         done = "already installed in" if not edit.changes else "would be written into" if dry_run else "installed in"
         _tell(target, edit, done, dry_run=dry_run)

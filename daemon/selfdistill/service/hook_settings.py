@@ -16,21 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from selfdistill.errors import CannotCreate, ConfigError, PermissionProblem
+from selfdistill.errors import CannotCreate, ConfigError, SelfdistillError
 from selfdistill.service.hook_agents import HookAgent, is_ours, paths_of, wanted
 from selfdistill.service.json_editing import JsonProblem, Node, parse, plain, with_entry, without_child
-from selfdistill.service.settings_file import (
-    not_understood,
-    read_settings,
-    real_path,
-    replace_settings,
-    settings_text,
-    write_private,
-)
+from selfdistill.service.replacing import read_whole, replace_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MAX_BYTES: Final = 16_777_216
 _RECEIPTS: Final = "hooks"
 
 
@@ -90,9 +84,9 @@ def hook_status(agent: HookAgent, path: Path, state: Path, *, present: bool = Tr
 
     again = "Run: selfdistill hooks install"
     try:
-        text = settings_text(path, read_settings(path))
+        text = _text(path, read_whole(path, MAX_BYTES))
         ours = _our_commands(agent, _hooks(path, text))
-    except (ConfigError, PermissionProblem) as problem:
+    except SelfdistillError as problem:
         return told(Standing.UNREADABLE, problem.message, problem.advice)
     if not ours:
         return told(Standing.ABSENT)
@@ -108,28 +102,28 @@ def hook_status(agent: HookAgent, path: Path, state: Path, *, present: bool = Tr
 
 def plan_install(agent: HookAgent, path: Path, state: Path) -> Edit:
     """The edit that puts our hooks into a settings file; raises ConfigError where the file is not understood."""
-    before = read_settings(path)
-    text = settings_text(path, before) or agent.skeleton
+    before = read_whole(path, MAX_BYTES)
+    text = _text(path, before) or agent.skeleton
     entries = wanted(agent, state)
     should = sorted(_our_commands(agent, {event: [entry] for event, entry in entries.items()}))
     if sorted(_our_commands(agent, _hooks(path, text))) == should:
         return Edit(path, before, before)
     base = _restored(path, state, before)
     if base is None and before is not None:
-        text = settings_text(path, before)
+        text = _text(path, before)
         base = _stripped(agent, text).encode() if text else before
-    text = settings_text(path, base)
+    text = _text(path, base)
     try:
         for event, entry in entries.items():
             text = with_entry(text or agent.skeleton, ("hooks", event), entry)
         return Edit(path, before, text.encode(), base)
     except (JsonProblem, UnicodeEncodeError) as problem:
-        raise not_understood(path, str(problem)) from problem
+        raise _not_understood(path, str(problem)) from problem
 
 
 def plan_uninstall(agent: HookAgent, path: Path, state: Path) -> Edit:
     """The edit that takes our hooks out: back to the exact bytes of before if nobody has changed the file since."""
-    before = read_settings(path)
+    before = read_whole(path, MAX_BYTES)
     if before is None:
         return Edit(path, None, None)
     receipt = _receipt(path, state)
@@ -139,7 +133,7 @@ def plan_uninstall(agent: HookAgent, path: Path, state: Path) -> Edit:
         base = _restored(path, state, before)
         if base is not None:
             return Edit(path, before, base)
-    text = settings_text(path, before)
+    text = _text(path, before)
     if not _our_commands(agent, _hooks(path, text)):
         return Edit(path, before, before)
     kept = _stripped(agent, text)
@@ -152,35 +146,29 @@ def apply_install(edit: Edit, state: Path) -> None:
     """Do an edit that `plan_install` gave, with the receipt written first; the state directory must be prepared."""
     if edit.after is None or not edit.changes:
         return
-    real = real_path(edit.path)
+    directory = Path(os.path.realpath(edit.path)).parent
     old = _receipt(edit.path, state)
     again = old is not None and edit.before is not None and old.written == _digest(edit.before)
-    made = old.made_directory if old is not None and again else not real.parent.exists()
+    made = old.made_directory if old is not None and again else not directory.exists()
     kept = old.before if old is not None and again else _keep(edit, state)
     receipt = _Receipt(str(edit.path), _digest(edit.after), kept, made)
-    write_private(_receipt_path(edit.path, state), msgspec.json.encode(receipt))
+    _private(_receipt_path(edit.path, state), msgspec.json.encode(receipt))
     if old is not None and old.before != kept:
         _drop(old, state)
     try:
-        real.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotCreate(f"Cannot make {real.parent}: {error.strerror}.", "Nothing was changed.") from error
-    replace_settings(real, edit.before, edit.after)
+        raise CannotCreate(f"Cannot make {directory}: {error.strerror}.", "Nothing was changed.") from error
+    replace_whole(edit.path, edit.before, edit.after)
 
 
 def apply_uninstall(edit: Edit, state: Path) -> None:
     """Do an edit that `plan_uninstall` gave; the receipt goes, and with it a directory that we made if it is empty."""
     receipt = _receipt(edit.path, state)
-    real = real_path(edit.path)
-    if edit.changes and edit.after is not None:
-        replace_settings(real, edit.before, edit.after)
-    elif edit.changes:
-        try:
-            real.unlink()
-            if receipt is not None and receipt.made_directory:
-                _remove_if_empty(real.parent)
-        except OSError as error:
-            raise PermissionProblem(f"Cannot remove {real}: {error.strerror}.", "Nothing was changed.") from error
+    if edit.changes:
+        replace_whole(edit.path, edit.before, edit.after)
+    if edit.changes and edit.after is None and receipt is not None and receipt.made_directory:
+        _remove_if_empty(Path(os.path.realpath(edit.path)).parent)
     if receipt is not None:
         _receipt_path(edit.path, state).unlink(missing_ok=True)
         _drop(receipt, state)
@@ -199,10 +187,10 @@ def _hooks(path: Path, text: str) -> dict[str, Any]:
     try:
         found = plain(parse(text))
     except JsonProblem as problem:
-        raise not_understood(path, str(problem)) from problem
+        raise _not_understood(path, str(problem)) from problem
     hooks = found.get("hooks", {}) if isinstance(found, dict) else None
     if not isinstance(hooks, dict) or not all(isinstance(entries, list) for entries in hooks.values()):
-        raise not_understood(path, "its hooks are not an object of arrays")
+        raise _not_understood(path, "its hooks are not an object of arrays")
     return hooks
 
 
@@ -304,7 +292,7 @@ def _keep(edit: Edit, state: Path) -> str:
     if edit.without is None:
         return ""
     name = f"{_digest(edit.without)}.before"
-    write_private(state / _RECEIPTS / name, edit.without)
+    _private(state / _RECEIPTS / name, edit.without)
     return name
 
 
@@ -312,3 +300,27 @@ def _drop(receipt: _Receipt, state: Path) -> None:
     """Delete the copy that a receipt names."""
     if receipt.before:
         (state / _RECEIPTS / receipt.before).unlink(missing_ok=True)
+
+
+def _private(path: Path, content: bytes) -> None:
+    """A file of ours in the state directory, 0600, whole or not there."""
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CannotCreate(f"Cannot make {path.parent}: {error.strerror}.", "Nothing was changed.") from error
+    replace_whole(path, read_whole(path), content)
+
+
+def _not_understood(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"The settings file {path} cannot be used: {why}.", "Nothing was changed. Mend it, then run the command again."
+    )
+
+
+def _text(path: Path, found: bytes | None) -> str:
+    """A settings file's text, "" for no file and for one with nothing in it."""
+    try:
+        text = (found or b"").decode()
+    except UnicodeDecodeError as error:
+        raise _not_understood(path, "it is not UTF-8") from error
+    return text if text.strip("\ufeff \t\r\n") else ""
