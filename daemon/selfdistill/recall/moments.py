@@ -73,6 +73,7 @@ _TASK_KIND = _PROGRAM_KIND | {name: kind for kind, names in _TASKS.items() for n
 _EXCEPTIONS = {"cargo check": "typecheck", "go install": "build", "ruff format": "format", "biome format": "format"}
 _EXCEPTIONS |= {"make check": "test", "npm ci": "", "make": "build"}
 _LAUNCHERS = _set("npx bunx uvx run exec x dlx run-script xargs docker-compose compose podman env coverage tool bundle")
+_LAUNCHERS |= _set("bash sh zsh")
 _RUNNERS = _set("make gmake just task rake invoke nx turbo composer gradle gradlew mvn mvnw go cargo dotnet swift npm")
 _RUNNERS |= _set("pnpm yarn bun mise poetry hatch pdm uv docker deno flutter dart zig mix next")
 _NOT_RUN = _set("--version --help -h --collect-only --co --listTests --list-tests --dry-run --no-run")
