@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.cli.lesson_screen import project_of
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
 from selfdistill.model import LessonState
 from selfdistill.recall import markdown
 from selfdistill.service import exchange
+from selfdistill.service.project_at import project_of
 from selfdistill.service.replacing import read_whole, replace_whole
 from selfdistill.store import Store
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.cli.lesson_screen import line, project_of, shown, stands
+from selfdistill.cli.lesson_screen import line, shown, stands
 from selfdistill.cli.settings import settings
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
@@ -17,6 +17,7 @@ from selfdistill.model import LessonState
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.service import exchange
 from selfdistill.service.assembly import open_store
+from selfdistill.service.project_at import project_of
 from selfdistill.service.replacing import read_whole
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.store import Words

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from selfdistill.ingest.naming import printable
 from selfdistill.model import Scope
-from selfdistill.projects import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +16,6 @@ if TYPE_CHECKING:
 
 _QUOTED_LINES: Final = 8
 _MOST_OPINIONS: Final = 5
-
-
-def project_of(store: Store, directory: str | None) -> str:
-    """The key of the project that a directory belongs to, as the store decided it."""
-    cwd = str(Path(directory or ".").absolute())
-    decided = store.project(cwd)
-    return decided[0] if decided else resolve(cwd, "", store.known_roots()).key
 
 
 def stands(lesson: Lesson) -> str:

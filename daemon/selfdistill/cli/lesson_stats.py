@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from selfdistill.cli.lesson_screen import project_of, shown
+from selfdistill.cli.lesson_screen import shown
 from selfdistill.cli.status_screen import bars
 from selfdistill.recall.effects import Standing
 from selfdistill.service.helping import Helping, Judged, helping, judged
+from selfdistill.service.project_at import project_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction

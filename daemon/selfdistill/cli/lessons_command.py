@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from selfdistill.cli import lesson_changes, lesson_stats, review
-from selfdistill.cli.lesson_screen import card, evidence_table, line, project_of, shown, stands
+from selfdistill.cli.lesson_screen import card, evidence_table, line, shown, stands
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable
 from selfdistill.model import LessonState
 from selfdistill.service.assembly import open_store
+from selfdistill.service.project_at import project_of
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.store import Store, VerdictKind
 

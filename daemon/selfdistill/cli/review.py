@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.cli.lesson_changes import changed, words_of
-from selfdistill.cli.lesson_screen import card, project_of, shown
+from selfdistill.cli.lesson_screen import card, shown
 from selfdistill.cli.settings import settings
 from selfdistill.errors import UsageError
 from selfdistill.model import LessonState
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.assembly import open_store
+from selfdistill.service.project_at import project_of
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.store import VerdictKind, Words
 

@@ -25,13 +25,16 @@ def read_whole(path: Path, most_bytes: int = MAX_BYTES) -> bytes | None:
         return None
     except OSError as error:
         raise PermissionProblem(f"{name} cannot be read: {error.strerror}.", _UNCHANGED) from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - only open() takes the descriptor with our flags
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{name} is not a regular file.", "Name a file.")
         if found.st_size > most_bytes:
             raise UsageError(f"{name} is larger than {most_bytes >> 20} MiB.", "Name another file.")
-        return file.read(most_bytes + 1)[:most_bytes]
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def replace_whole(path: Path, before: bytes | None, after: bytes | None, *, new_mode: int = 0o600) -> None:

@@ -74,9 +74,9 @@ def test_line_ends_are_the_files(lines: list[str]) -> None:
 )
 def test_what_is_not_clear_is_refused(content: bytes) -> None:
     """Two blocks, half a block, halves the wrong way round and what is no UTF-8 raise an error that names the file."""
-    for change in (lambda: with_block(content, ["a"], "AGENTS.md"), lambda: without_block(content, "AGENTS.md")):
+    for lines in (["a"], []):
         with pytest.raises(UsageError, match=r"AGENTS\.md") as caught:
-            change()
+            with_block(content, lines, "AGENTS.md")
         assert caught.value.advice
 
 
