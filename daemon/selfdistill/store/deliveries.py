@@ -82,8 +82,8 @@ class Deliveries(Deriving):
                 )
                 if row is None:
                     unknown += self._spoil(msgspec.json.encode((delivery.lesson, delivery.session)), UNKNOWN)
-                elif self._enter(delivery, distiller):
-                    new += 1
+                else:
+                    new += self._enter(delivery, distiller)
                     keys.add((row[0], row[1]))
             self._derive_all(keys, doubtful=())
         return Absorbed(new, len(deliveries) - new - unknown, unknown, spoiled)
