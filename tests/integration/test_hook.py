@@ -58,7 +58,7 @@ def start(event: str, state: Path, agent: str = "claude_code", drop: tuple[str, 
     """Start the hook as an agent does; `drop` goes before it."""
     words = [*drop, sys.executable, "-I", "-S", str(SCRIPT), event, agent, str(state)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env={})
+    return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, env={}, umask=0)
 
 
 def raw(event: str, given: bytes, state: Path, agent: str = "claude_code") -> bytes:
