@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from selfdistill.store.database import Database
     from selfdistill.store.findings import Key, Place
 
-# A call that was made before the lesson was told could not heed it. What a log owes is unknown until it was looked at.
+# A call that was made before the lesson was told could not heed it.
 _TALLY: Final = """
     SELECT count(*), coalesce(sum(NOT came AND went_well > 0), 0), coalesce(sum(came), 0) FROM (
         SELECT EXISTS(
             SELECT 1 FROM mishaps JOIN json_each(:covers) ON cause = value
             WHERE mishaps.session = deliveries.session AND coalesce(began, mishaps.at) > deliveries.at
         ) AS came, (
-            SELECT coalesce(sum(opportunities), 0) FROM chances WHERE delivery = deliveries.number AND NOT owed
+            SELECT coalesce(sum(opportunities), 0) FROM chances WHERE delivery = deliveries.number
         ) AS went_well
         FROM deliveries WHERE lesson_id = :id
     )

@@ -198,7 +198,7 @@ def test_failures_are_counted_by_week(desk: Desk, store: Store, make_finding: Ma
     later = 1_000.0 + WEEK_SECONDS
     for name, cause, at in (
         ("a", CAUSE, later),
-        ("copy of a", CAUSE, later),
+        ("copy of a", CAUSE, later + 1),
         ("b", CAUSE, later + 5),
         ("c", "new", later + WEEK_SECONDS),
     ):
