@@ -37,9 +37,8 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _SUBCOMMAND = re.compile(r"[a-z][a-z0-9_:.-]*\Z")
 _VALUE_OPTIONS = _set("-C -c --git-dir --work-tree -R --repo -n --namespace")
 _SPLIT = re.compile(r"[\s=,;:()\[\]{}|]+")
-_PREFIX_OF_PATH = re.compile(
-    r"(?:/(?:Users|home)/[^/]+|~|/root|[A-Za-z]:\\Users\\[^\\]+|/(?:private/)?(?:tmp|var/folders/\w+/\w+/T))(?=[/\\]|$)"
-)
+_HOME = re.compile(r"^(?:/(?:Users|home)/[^/]+|~|/root|[A-Za-z]:\\Users\\[^\\]+)(?=[/\\]|$)")
+_TEMPORARY = re.compile(r"^/(?:private/)?(?:tmp|var/folders/\w+/\w+/T)(?=/|$)")
 _CHANGING = re.compile(r"(?=[\w-]*\d)[0-9a-f-]{7,}|\d+")
 _SLASH = re.compile(r"[/\\]")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]+|\d{3,}")
@@ -195,8 +194,8 @@ def general_path(path: str, cwd: str = "") -> str:
     path = unquoted(path).rstrip("/\\")
     if cwd and path.startswith(f"{cwd.rstrip('/')}/"):
         path = path[len(cwd.rstrip("/")) + 1 :]
-    found = _PREFIX_OF_PATH.match(path)
-    parts = [part for part in _SLASH.split(path[found.end() :] if found else path) if part not in {"", ".", ".."}]
+    path = _TEMPORARY.sub("", _HOME.sub("", path))
+    parts = [part for part in _SLASH.split(path) if part not in {"", ".", ".."}]
     return "/".join(_CHANGING.sub("<n>", part) for part in parts[-2:])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from selfdistill.model import (
     Action,
@@ -207,6 +208,16 @@ def test_a_lesson_that_keeps_being_ignored_sinks() -> None:
     helps = lesson("z", "usage|push_rejected|z", helped=4)
     ignored = lesson("a", "usage|push_rejected|a", recurred=4)
     assert told(shell("git push"), ignored, helps) == ["z", "a"]
+
+
+def test_the_projects_own_lessons_come_before_those_that_are_told_everywhere() -> None:
+    """However often others have shown a global one; only what has just happened exactly goes before."""
+    own, other = lesson("own", "usage|push_rejected|a", support=1), lesson("other", "usage|push_rejected|b", support=30)
+    other = replace(other, project="elsewhere", scope=Scope.GLOBAL)
+    assert told(shell("git push", project="p"), other, own) == ["own", "other"]
+    assert told(shell("git push", project="p", error="[rejected] main"), other, own) == ["own", "other"]
+    exact = shell("git push", project="p", causes=other.covers)
+    assert told(exact, other, own) == ["other", "own"]
 
 
 def test_no_lesson_is_told_twice_in_a_session() -> None:
