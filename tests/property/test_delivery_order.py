@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from invented import AT_ONCE, LONG_AGO, MEMORY, Claude, repaired
 from selfdistill.config import Places
+from selfdistill.model import Lesson
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.one_pass import one_pass
 from selfdistill.service.running import Selection
@@ -75,7 +76,7 @@ class World:
         chances = database.rows("SELECT sum(opportunities), max(owed) FROM chances")
         return found.helped, found.recurred_told, database.rows("SELECT session, at FROM deliveries"), chances
 
-    def _lesson(self) -> Any:  # noqa: ANN401 - a Lesson
+    def _lesson(self) -> Lesson:
         return next(one for one in self.assembly.store.lessons(None, everywhere=True) if one.covers)
 
 

@@ -70,7 +70,8 @@ def mostly_fails(share: Share) -> bool:
     The chance that a Beta(f + 1, s - f + 1) is above one half is that of at most f heads in s + 1 throws of a coin.
     """
     throws = share.sessions + 1
-    return sum(math.comb(throws, heads) for heads in range(share.failed + 1)) / 2**throws >= SURE
+    at_most: float = sum(math.comb(throws, heads) for heads in range(share.failed + 1)) / 2**throws
+    return at_most >= SURE
 
 
 def probability_less(one: Share, other: Share) -> float:
