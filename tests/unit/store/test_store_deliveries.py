@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from selfdistill.model import Cursor, Finding, Lesson, LessonState, Mishap, Stat
 from selfdistill.recall.effects import ignored
 from selfdistill.store import WEEK_SECONDS, Absorbed, Delivery, Store, Telling, VerdictKind
+from selfdistill.store.database import Database, connect
+from selfdistill.store.migrations import MIGRATIONS, migrate
 
 if TYPE_CHECKING:
     from unit.store.conftest import Desk
@@ -209,3 +211,21 @@ def test_failures_are_counted_by_week(desk: Desk, store: Store, make_finding: Ma
     assert [(week.failures, week.again, week.known) for week in weeks] == [(0, 0, 0), (2, 1, 2), (1, 0, 0), (0, 0, 0)]
     assert weeks[1].start == later
     assert not any(week.failures for week in store.weeks(1_000.0, 4, "another project"))
+
+
+def test_an_older_store_learns_whose_logs_it_knows(desk: Desk) -> None:
+    """The migration fills in what every log counts for, and its project where findings or failures tell it."""
+    database = Database(connect(desk.path, busy_seconds=1, options="mode=rwc"), desk.path)
+    migrate(database, desk.clock, MIGRATIONS[:4])
+    for log, (session, parent, machine_run) in enumerate((("s", "", 0), ("agent", "s", 1), ("", "", 0)), 1):
+        database.run(
+            "INSERT INTO logs(source, directory, name, session_hint, session, parent_session, machine_run, dev, ino, size,"
+            " mtime_ns, ctime_ns, changed_at) VALUES ('codex', x'00', ?, 'hint', ?, ?, ?, 1, 1, 1, 1, 1, 1)",
+            (b"%d" % log, session, parent, machine_run),
+        )
+    database.run("INSERT INTO mishaps VALUES ('kettle', 'c', 'u', 1, 'heuristic', 0, 's', 5.0)")
+    migrate(database, desk.clock, MIGRATIONS[:5])
+    rows = database.rows("SELECT counts_for, project FROM logs ORDER BY id")
+    assert rows == [("s", "kettle"), ("s", ""), ("hint", "")]
+    assert database.rows("SELECT coalesce(began, at) FROM mishaps") == [(5.0,)]
+    database.close()
