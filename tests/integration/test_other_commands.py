@@ -287,7 +287,7 @@ class TestReadme:
         rows = re.findall(r"^\| `selfdistill (\w+)([^`]*)` \| (.*) \|$", README, re.MULTILINE)
         assert len(rows) >= len(COMMANDS)
         for command, more, text in rows:
-            action = [word for word in more.split() if word.islower()] if command == "lessons" else []
+            action = [word for word in more.split() if word.islower()] if command in {"lessons", "hooks"} else []
             shown = run(tmp_path, command, *action, "--help").stdout
             for option in re.findall(r"`(--[\w-]+)", text):
                 assert option in shown, (command, option)

@@ -13,13 +13,15 @@ from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
 from selfdistill.privacy.redaction import Redactor
+from selfdistill.recall.cues import VERSION, cues
+from selfdistill.recall.effects import ignored
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey
 from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
-from selfdistill.store import Store
+from selfdistill.store import Cueing, Store
 
 
 class Assembly(Struct, frozen=True):
@@ -48,6 +50,14 @@ class Assembly(Struct, frozen=True):
         return model_access(self.config.llm, self.environment, self.chosen_model)
 
 
+def open_store(places: Places, clock: Callable[[], float] = time.time) -> Store:
+    """Open the store for writing, with all that decides how lessons follow from what is stored.
+
+    Raises the errors of `Store.open`; the directory must be there.
+    """
+    return Store.open(places.database, derive=derive, clock=clock, ignored=ignored, cueing=Cueing(VERSION, cues))
+
+
 def assemble(
     config: Config,
     places: Places,
@@ -67,10 +77,10 @@ def assemble(
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store = Store.rehearsal(places.database, derive=derive, clock=clock)
+        store = Store.rehearsal(places.database, derive=derive, clock=clock, ignored=ignored)
     else:
         prepare_state_directory(places.state)
-        store = Store.open(places.database, derive=derive, clock=clock)
+        store = open_store(places, clock)
     distiller = HeuristicDistiller(redact)
     sources = {source.name: source for source in agents}
     pipeline = Pipeline(store, distiller, sources, config, stopped)

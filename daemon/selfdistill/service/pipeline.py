@@ -5,6 +5,7 @@ Nothing here writes: a `Reading` is what would be committed, so a dry run and a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,8 @@ from selfdistill.model import Cursor, Event, Finding, Mishap, Proof, Session, Sk
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
 from selfdistill.service.exclusion import is_excluded
-from selfdistill.store import Commit, PendingLog, ProjectRef, Store
+from selfdistill.service.judging import Watch
+from selfdistill.store import Commit, PendingLog, ProjectRef, Store, counted_session
 
 if TYPE_CHECKING:
     from selfdistill.config import Config
@@ -106,7 +108,8 @@ class Pipeline:
                 longest_line=int(limits.max_line_mib * BYTES_PER_MIB),
             )
             piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest)
-            distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session), start.carry)
+            watch = Watch(self._store, lambda: _counts_for(piece.session, log))
+            distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), start.carry)
             proof = lines.proof
             opened.confirm(proof)
             state = without_secrets(parser.state(), self._redact)
@@ -131,6 +134,8 @@ class Pipeline:
                 complete=piece.ended and (at_rest or not lines.rest_length),
                 outcome=None if skip is Skip.EXCLUDED else distillate.outcome,
                 skip=skip,
+                project="" if skip else self.project(parser.session.cwd, parser.session.repository_url).key,
+                chances={} if skip else watch.counts(),
             )
             return Reading(
                 log=log,
@@ -141,6 +146,25 @@ class Pipeline:
                 more=not piece.ended,
                 ends_session=piece.ends_session,
             )
+
+    def look_back(self, log: PendingLog) -> tuple[Cursor, dict[int, int]]:
+        """Judge the deliveries of a log's session by all of it that was distilled; up to which cursor, and the counts.
+
+        For deliveries that became known after parts of the log were read. Raises LogProblem where that cannot be read
+        again.
+        """
+        session = self._store.counted_session_of(log.id)
+        cursor = self._store.cursor(log.id, self._distiller.name) or Cursor(Proof())
+        source = self._sources[log.source]
+        with open_log(log.path, source.layout) as opened:
+            if judge(cursor.proof, opened.proof(cursor.proof.offset)) in {Sameness.REWRITTEN, Sameness.REPLACED}:
+                raise LogProblem(f"{log.path} was rewritten.", "Nothing to do: it is read anew.", reason=Skip.GONE)
+            parser = source.open(log.path, None)
+            lines = Lines(opened, longest_line=int(self._config.limits.max_line_mib * BYTES_PER_MIB))
+            piece = Piece(lines, parser, self._places, self._stopped, at_rest=True, end=cursor.proof.offset)
+            watch = Watch(self._store, lambda: session)
+            self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), None)
+            return cursor, watch.counts()
 
     def _start(self, before: Cursor | None, opened: OpenLog, *, again: bool) -> Cursor:
         """The cursor to go on from: the stored one if the log still is the one it was made for."""
@@ -192,6 +216,11 @@ class Pipeline:
         return Skip.NO_CONVERSATION if blank else None
 
 
+def _counts_for(session: Session, log: PendingLog) -> str:
+    """The session that a log counts for, as far as its records have told."""
+    return counted_session(session, log.session, log.session_hint, os.fsencode(log.path))
+
+
 class CleanPlaces(dict[str, str]):
     """Working directories and tools' names as they may be kept: redacted. Logs have few, so each is looked at once."""
 
@@ -240,16 +269,24 @@ def _redacted(value: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 
 
 
 class Piece:
-    """The events of the next whole lines of a log: of one session, and at most PIECE_BYTES of them.
+    """The events of the next whole lines of a log: of one session, and at most PIECE_BYTES of them, or all up to `end`.
 
     Pieces keep a huge log from holding up the others, and a killed process loses one piece at most. They change
     nothing in the result: a distiller goes on where it stopped.
     """
 
     def __init__(
-        self, lines: Lines, parser: Parser, places: CleanPlaces, stopped: Callable[[], bool], *, at_rest: bool
+        self,
+        lines: Lines,
+        parser: Parser,
+        places: CleanPlaces,
+        stopped: Callable[[], bool],
+        *,
+        at_rest: bool,
+        end: int | None = None,
     ) -> None:
         self._lines = lines
+        self._limit = lines.offset + PIECE_BYTES if end is None else end
         self._parser = parser
         self._places = places
         self._stopped = stopped
@@ -271,14 +308,13 @@ class Piece:
     def events(self) -> Iterator[Event]:
         """The events; raises Stopped when the process is to end."""
         lines, parser, feed = self._lines, self._parser, self._parser.feed
-        limit = lines.offset + PIECE_BYTES
         self._left = None
         for offset, line in lines:
             events = feed(line, offset)
             self._left = parser.left
             for event in events:
                 yield self._clean(event)
-            if offset >= limit or self._left is not None:
+            if lines.offset >= self._limit or self._left is not None:
                 return
             if self._stopped():
                 raise Stopped

@@ -194,7 +194,7 @@ class Run:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
         now, pending = self._rest(log)
-        at_rest = named or now - pending.changed_at >= self._settling.settle_seconds
+        at_rest = named or pending.over or now - pending.changed_at >= self._settling.settle_seconds
         try:
             reading = self._pipeline.read(log, again=again, at_rest=at_rest, before=before)
         except LogProblem as problem:
@@ -220,7 +220,8 @@ class Run:
             if was_written:  # else another process was first
                 self._count(reading)
                 self.distilled.append(reading.log.id)
-                if reading.turn is Turn.ENDED:  # nobody needs to wait for quiet before asking the model
+                # Nobody needs to wait for quiet before asking the model.
+                if reading.turn is Turn.ENDED or self._rest(reading.log)[1].over:
                     self._store.note_turn(reading.log.id, Turn.ENDED)
         self.report.learn(
             {lesson.id: lesson for lesson in changed.created}, {lesson.id: lesson for lesson in changed.merged}
