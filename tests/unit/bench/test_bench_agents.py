@@ -19,13 +19,8 @@ def corpus(shared: Path) -> Path:
     place.mkdir(parents=True)
     (place / "a.jsonl").write_bytes((FIXTURES / "pi" / "errors.jsonl").read_bytes())
     built("crush/crush.sql", place / "c")
-    lines = (
-        "file\tagent\tgenuine",
-        "a.jsonl\tpi-agent\tyes",
-        "c/.crush/crush.db\tcrush\tyes",
-        "a.jsonl\tomp\tsynthetic",
-    )
-    (place / "INDEX.tsv").write_text("\n".join(("file\tagent\tgenuine", *rows_of_index)))
+    named = ("a.jsonl\tpi-agent\tyes", "c/.crush/crush.db\tcrush\tyes", "a.jsonl\tomp\tsynthetic")
+    (place / "INDEX.tsv").write_text("\n".join(("file\tagent\tgenuine", *named)))
     return shared
 
 
