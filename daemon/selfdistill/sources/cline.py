@@ -64,7 +64,8 @@ class Cline:
     def claims(self, path: PurePath, head: bytes) -> bool:
         """Tell by the names, or by a list of messages that holds what only these agents write."""
         listed = head.lstrip()[:1] in (b"[", b"{") and b'"role"' in head[:4096]
-        return path.name == TASK_LOG or (listed and any(words in head for words in _OWN_WORDS))
+        told = path.name.endswith(SESSION_LOG) or any(words in head for words in _OWN_WORDS)
+        return path.name == TASK_LOG or (listed and told)
 
     def layout(self, _path: PurePath) -> Document:
         """Return how the messages are rendered; whatever changes in the directory is a change of the log."""
