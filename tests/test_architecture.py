@@ -42,6 +42,9 @@ CONFINED = {
     "watchdog": ("ingest/watching.py", "anywhere"),
     "anthropic": ("distill/llm/client.py", "inside"),
     "sqlite3": ("store/*", "anywhere"),
+    "mcp": ("service/mcp_server.py", "inside"),
+    "mcp_types": ("service/mcp_server.py", "inside"),
+    "anyio": ("service/mcp_server.py", "inside"),
     "rich": ("cli/*", "inside"),
     "argparse": ("cli/*", "anywhere"),
 }
@@ -301,6 +304,7 @@ def plant(package: Path, path: str, text: str) -> Path:
         (check_confined, "distill/llm/client.py", "import anthropic", "inside the function"),
         (check_confined, "distill/llm/prompt.py", "def f():\n    import anthropic", "client.py only"),
         (check_confined, "service/a.py", "from sqlite3 import connect", "store/* only"),
+        (check_confined, "cli/a.py", "def f():\n    import mcp.server", "service/mcp_server.py only"),
         (check_confined, "cli/a.py", "from rich.table import Table", "inside the function"),
         (check_confined, "service/a.py", "import argparse", "cli/* only"),
         (check_purity, "signals/a.py", "import time", "imports time"),
