@@ -43,6 +43,9 @@ CONFINED = {
     "anthropic": (("distill/llm/client.py",), "inside"),
     # Ours, another program's, and what agents start without the package (see its docstring).
     "sqlite3": (("store/*", "ingest/foreign.py", "recall/hook.py"), "anywhere"),
+    "mcp": (("service/mcp_server.py",), "inside"),
+    "mcp_types": (("service/mcp_server.py",), "inside"),
+    "anyio": (("service/mcp_server.py",), "inside"),
     "rich": (("cli/*",), "inside"),
     "argparse": (("cli/*",), "anywhere"),
 }
@@ -299,8 +302,9 @@ def plant(package: Path, path: str, text: str) -> Path:
         (check_confined, "ingest/scanning.py", "import watchdog.events", "ingest/watching.py only"),
         (check_confined, "distill/llm/client.py", "import anthropic", "inside the function"),
         (check_confined, "distill/llm/prompt.py", "def f():\n    import anthropic", "client.py only"),
-        (check_confined, "service/a.py", "from sqlite3 import connect", "ingest/foreign.py only"),
-        (check_confined, "ingest/reading.py", "import sqlite3", "ingest/foreign.py only"),
+        (check_confined, "service/a.py", "from sqlite3 import connect", "recall/hook.py only"),
+        (check_confined, "ingest/reading.py", "import sqlite3", "recall/hook.py only"),
+        (check_confined, "cli/a.py", "def f():\n    import mcp.server", "service/mcp_server.py only"),
         (check_confined, "cli/a.py", "from rich.table import Table", "inside the function"),
         (check_confined, "service/a.py", "import argparse", "cli/* only"),
         (check_purity, "signals/a.py", "import time", "imports time"),

@@ -97,6 +97,10 @@ class TestReview:
         say("lessons", "restore", first, second)
         shown = say("lessons", "review", lines="r\nu\na\nr\n")
         assert "rejected: taken back" in shown
+        say("lessons", "undo", second)
+        say("lessons", "review", lines="r\nu\nq\n")
+        assert states(say)[second] == "pending"
+        say("lessons", "review", lines="r\n")
         assert (states(say)[first], states(say)[second]) == ("active", "rejected")
 
     def test_edit_and_merge(self, say: Say) -> None:

@@ -105,8 +105,9 @@ def tell(lessons: Sequence[Known]) -> str:
     return "\n".join((f"<{MARKER}>", head, *lines, f"</{MARKER}>")) if lines else ""
 
 
-_COLUMNS = """l.id, l.condition, l.action, l.tags, l.covers, l.confidence, l.support, l.last_seen, l.helped,
-    l.recurred_told, l.project <> :project"""
+# What agents say of a lesson counts like what came of telling it, one way or the other.
+_COLUMNS = """l.id, l.condition, l.action, l.tags, l.covers, l.confidence, l.support, l.last_seen,
+    l.helped + max(l.feedback, 0), l.recurred_told + max(-l.feedback, 0), l.project <> :project"""
 # What may be told in a project, as in store/lessons.py: its own; of global ones the best of each merge key it has not.
 _VISIBLE = """l.state = 'active' AND (l.project = :project OR (l.scope = 'global' AND NOT EXISTS (
     SELECT 1 FROM lessons AS o WHERE o.merge_key = l.merge_key AND (o.project = :project OR (o.scope = 'global'

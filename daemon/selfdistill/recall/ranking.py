@@ -111,8 +111,8 @@ def _known(lesson: Lesson) -> Known:
             lesson.confidence,
             lesson.support,
             lesson.last_seen,
-            lesson.helped,
-            lesson.recurred_told,
+            lesson.helped + max(lesson.feedback, 0),
+            lesson.recurred_told + max(-lesson.feedback, 0),
             False,
         )
     )

@@ -101,6 +101,7 @@ def test_no_lesson_ends_its_block() -> None:
     made = with_block(b"", block([nasty]), "it")
     assert without_block(made, "it") == b""
     assert b"\x1b" not in made
+    assert made.count(b"<!--") == made.count(b"-->") == 2
     assert len(made.decode().splitlines()) == len(block([lesson()])) + 2
 
 

@@ -210,6 +210,13 @@ def test_a_lesson_that_keeps_being_ignored_sinks() -> None:
     assert told(shell("git push"), ignored, helps) == ["z", "a"]
 
 
+def test_what_agents_say_moves_the_rank() -> None:
+    """A lesson that agents call helpful comes first, one that they do not comes last, and both are still told."""
+    one, liked, disliked = (lesson(name, f"usage|push_rejected|{name}") for name in "abc")
+    said = (one, replace(liked, feedback=3), replace(disliked, feedback=-3))
+    assert told(shell("git push"), *said) == ["b", "a", "c"]
+
+
 def test_the_projects_own_lessons_come_before_those_that_are_told_everywhere() -> None:
     """However often others have shown a global one; only what has just happened exactly goes before."""
     own, other = lesson("own", "usage|push_rejected|a", support=1), lesson("other", "usage|push_rejected|b", support=30)

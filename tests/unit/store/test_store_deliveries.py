@@ -219,8 +219,8 @@ def test_an_older_store_learns_whose_logs_it_knows(desk: Desk) -> None:
     migrate(database, desk.clock, MIGRATIONS[:4])
     for log, (session, parent, machine_run) in enumerate((("s", "", 0), ("agent", "s", 1), ("", "", 0)), 1):
         database.run(
-            "INSERT INTO logs(source, directory, name, session_hint, session, parent_session, machine_run, dev, ino, size,"
-            " mtime_ns, ctime_ns, changed_at) VALUES ('codex', x'00', ?, 'hint', ?, ?, ?, 1, 1, 1, 1, 1, 1)",
+            "INSERT INTO logs(source, directory, name, session_hint, session, parent_session, machine_run, dev, ino,"
+            " size, mtime_ns, ctime_ns, changed_at) VALUES ('codex', x'00', ?, 'hint', ?, ?, ?, 1, 1, 1, 1, 1, 1)",
             (b"%d" % log, session, parent, machine_run),
         )
     database.run("INSERT INTO mishaps VALUES ('kettle', 'c', 'u', 1, 'heuristic', 0, 's', 5.0)")
