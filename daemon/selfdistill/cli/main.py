@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("status_command", "how the daemon is doing, from its status file alone"),
     "lessons": ("lessons_command", "list, show, search and judge what was learned"),
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
+    "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
 
@@ -102,8 +103,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         prog="selfdistill",
         description="Distills your AI coding agents' conversation logs into lessons.",
-        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, 73 cannot create, "
-        "77 permission, 78 configuration; `status` has its own: see `selfdistill status --help`",
+        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, "
+        "71 no supervisor, 73 cannot create, 77 permission, 78 configuration; `status` and `doctor` have their own: "
+        "see their --help",
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="PATH", help="another configuration file")
