@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("status_command", "how the daemon is doing, from its status file alone"),
     "lessons": ("lessons_command", "list, show, search and judge what was learned"),
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
+    "retry": ("retry_command", "give sessions that were set aside after failures another chance"),
     "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
     "config": ("config_command", "show, check or locate the configuration"),
 }

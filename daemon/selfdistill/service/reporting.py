@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
-_QUARANTINE: Final = "it failed three times; `selfdistill run --again PATH` tries again"
+_QUARANTINE: Final = "it failed three times; `selfdistill retry SESSION` tries again"
 _MOST_QUARANTINED: Final = 20
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfdistill.store.catalogue import KnownLog, PendingLog
 from selfdistill.store.census import SourceCensus, Standing
 from selfdistill.store.commits import Commit
+from selfdistill.store.cursors import SetAside
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive, Verdict, VerdictKind
@@ -18,6 +19,7 @@ __all__ = [
     "KnownLog",
     "PendingLog",
     "ProjectRef",
+    "SetAside",
     "SourceCensus",
     "Standing",
     "Store",

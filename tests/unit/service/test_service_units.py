@@ -16,7 +16,7 @@ from selfdistill.service.units import Installation
 from selfdistill.sources import SOURCES
 
 REPOSITORY = Path(__file__).parents[3]
-ODD = 'a "b" \\c %d $e é'
+ODD = 'a "b" \\c %d $e é <&>'
 MADE = Installation(
     PurePath("/opt/a b/%d $e é/selfdistill"),
     PurePath("/var/my state"),
@@ -43,6 +43,7 @@ def test_a_unit_is_read_back_as_it_was_meant() -> None:
     """Quotes, blanks, backslashes and percent signs of paths come through a unit file unchanged."""
     text = units.systemd_unit(MADE)
     assert written_environment(text) == (str(MADE.program), MADE.environment)
+    assert "%%d" in text.partition("ExecStart")[2].partition("\n")[0]
     assert "$$e" in text.partition("--config")[2].partition("\n")[0]
     assert "UnsetEnvironment=CODEX_HOME\n" in text
     assert 'ReadWritePaths="/var/my state"\n' in units.systemd_drop_in(MADE)
