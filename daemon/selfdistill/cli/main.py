@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
     "retry": ("retry_command", "give sessions that were set aside after failures another chance"),
     "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
+    "doctor": ("doctor_command", "look whether anything here stands in the way, and say what to do"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
 
