@@ -137,7 +137,7 @@ def test_a_silent_holder_of_the_lock(practice: Practice) -> None:
     lock = practice.home.state / "daemon.lock"
     assert lock_holder(lock) == 0
     with DaemonLock(lock):
-        if not lock_holder(lock):
+        if not Path("/proc/locks").exists():
             pytest.skip("NOT TESTED: this kernel does not tell who holds a lock")
         level, what, _ = practice.trouble("lock")
         assert (level, f"Process {os.getpid()} " in what) == ("warn", True)

@@ -238,6 +238,23 @@ def test_without_a_supervisor_it_says_so(tmp_path: Path) -> None:
     assert not (home.path / ".config" / "systemd").exists()
 
 
+def test_launchd_is_told_of_no_failure_that_no_restart_heals(tmp_path: Path) -> None:
+    """A configuration that cannot be used ends with 78, for launchd with 0 and the same words in the log."""
+    home = Home(tmp_path / "home")
+    home.config.write_text("[settling]\nsettle_second = 3\n")
+    for words, code in (([], 78), (["--launchd"], 0)):
+        done = subprocess.run(
+            [*PROGRAM, "daemon", *words],
+            env=home.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == code, done.stderr
+        assert "settle_second" in done.stderr
+
+
 def test_root_behind_sudo_is_refused() -> None:
     """A service installed by sudo would be root's: refused, unless root itself is the user."""
     refuse_sudo({"SUDO_UID": "0"})

@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace, context: Context) -> int:
     """Watch and distill until a signal; the exit code, or for launchd 0 where another start would not help."""
+    logs.set_up("info", Redactor(()))  # until the configuration is read
     try:
         code = _watch(context)
     except SelfdistillError as error:

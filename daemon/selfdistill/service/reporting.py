@@ -20,6 +20,7 @@ from selfdistill.service.status import Model, Problem, Quarantined, Source, Stat
 from selfdistill.service.status import Root as RootStatus
 
 if TYPE_CHECKING:
+    from selfdistill.errors import SelfdistillError
     from selfdistill.service.assembly import Assembly
     from selfdistill.store import PendingLog, SourceCensus, Standing
 
@@ -117,6 +118,19 @@ def snapshot(
     )
 
 
+def without_store(state: State, problem: SelfdistillError) -> Status:
+    """What can be said while the store cannot be opened: that we are here, and why nothing is done."""
+    return Status(
+        state=state,
+        version=version("selfdistill"),
+        reason=problem.message,
+        advice=problem.advice,
+        pid=os.getpid(),
+        process=identity(os.getpid()),
+        last_error=Problem(problem.message, problem.advice, moment(time.time())),
+    )
+
+
 def alarms(sources: Mapping[str, Source], sessions: int, lessons: int) -> list[str]:
     """Sentences about silence and drift: a tool that captures nothing must say so."""
     found = []
@@ -174,6 +188,7 @@ def _source(census: SourceCensus | None, skipped: dict[str, int], roots: list[Ro
     if census is None:
         return shown
     shown.logs_seen = census.logs - census.gone
+    shown.tails = census.tails
     shown.tracked = census.tracked
     shown.sessions = census.sessions
     shown.bytes_behind = census.bytes_behind
