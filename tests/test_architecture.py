@@ -66,6 +66,8 @@ PURE = (
     *(f"distill/llm/{name}.py" for name in ("patience", "prices", "prompt", "reply", "schema", "soundness")),
     "distill/llm/transcript.py",
     *(f"recall/{name}.py" for name in ("cues", "languages", "moments", "opportunities", "ranking", "situations")),
+    "service/diagnosis.py",
+    "service/units.py",
 )
 IMPURE_MODULES = {
     *("glob", "io", "multiprocessing", "os", "queue", "random", "secrets", "selectors", "shutil", "signal", "socket"),

@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "export": ("export_command", "lessons into AGENTS.md or CLAUDE.md, as Markdown, or as JSON for another store"),
     "mcp": ("mcp_command", "lessons and runs for agents over MCP, on standard input and output"),
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
+    "retry": ("retry_command", "give sessions that were set aside after failures another chance"),
+    "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
+    "doctor": ("doctor_command", "look whether anything here stands in the way, and say what to do"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
 
@@ -111,8 +114,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         prog="selfdistill",
         description="Distills your AI coding agents' conversation logs into lessons.",
-        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, 73 cannot create, "
-        "77 permission, 78 configuration; `status` has its own: see `selfdistill status --help`",
+        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, "
+        "71 no supervisor, 73 cannot create, 77 permission, 78 configuration; `status` and `doctor` have their own: "
+        "see their --help",
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="PATH", help="another configuration file")

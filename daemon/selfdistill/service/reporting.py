@@ -22,12 +22,13 @@ from selfdistill.service.status import Model, Problem, Quarantined, Recall, Sour
 from selfdistill.service.status import Root as RootStatus
 
 if TYPE_CHECKING:
+    from selfdistill.errors import SelfdistillError
     from selfdistill.service.assembly import Assembly
     from selfdistill.store import PendingLog, SourceCensus, Standing
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
-_QUARANTINE: Final = "it failed three times; `selfdistill run --again PATH` tries again"
+_QUARANTINE: Final = "it failed three times; `selfdistill retry SESSION` tries again"
 _MOST_QUARANTINED: Final = 20
 
 
@@ -139,6 +140,19 @@ def _recall(found: Helping) -> Recall:
     )
 
 
+def without_store(state: State, problem: SelfdistillError) -> Status:
+    """What can be said while the store cannot be opened: that we are here, and why nothing is done."""
+    return Status(
+        state=state,
+        version=version("selfdistill"),
+        reason=problem.message,
+        advice=problem.advice,
+        pid=os.getpid(),
+        process=identity(os.getpid()),
+        last_error=Problem(problem.message, problem.advice, moment(time.time())),
+    )
+
+
 def alarms(sources: Mapping[str, Source], sessions: int, lessons: int) -> list[str]:
     """Sentences about silence and drift: a tool that captures nothing must say so."""
     found = []
@@ -196,6 +210,7 @@ def _source(census: SourceCensus | None, skipped: dict[str, int], roots: list[Ro
     if census is None:
         return shown
     shown.logs_seen = census.logs - census.gone
+    shown.tails = census.tails
     shown.tracked = census.tracked
     shown.sessions = census.sessions
     shown.bytes_behind = census.bytes_behind

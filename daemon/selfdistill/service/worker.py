@@ -147,6 +147,8 @@ class Worker:
         """Take over what the store says is owed: by an earlier process, or by a `run` that did not come to its end."""
         wall, now = self._wall(), time.monotonic()
         for log in self._assembly.store.pending():
+            if log.not_before is None:
+                self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
             if log.id not in self._pending:
                 self._pending[log.id] = first_sight(log.changed_at, wall, now)
                 if log.not_before is not None:

@@ -6,6 +6,7 @@ from selfdistill.store.catalogue import KnownLog, PendingLog
 from selfdistill.store.census import SourceCensus, Standing
 from selfdistill.store.commits import Commit, counted_session
 from selfdistill.store.cues import Cueing
+from selfdistill.store.cursors import SetAside
 from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
@@ -27,6 +28,7 @@ __all__ = [
     "PendingLog",
     "ProjectRef",
     "Ruling",
+    "SetAside",
     "SourceCensus",
     "Standing",
     "Store",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Row = tuple[Any, ...]
+SQLITE_VERSION: Final = sqlite3.sqlite_version_info
 
 _CORRUPT_ADVICE: Final = (
     "Stop the daemon, move this file with its -wal and -shm aside, and put lessons.bak in its place if there is one; "

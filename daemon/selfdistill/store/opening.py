@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import StoreBusy, StoreCorrupt, StoreError, StoreForeign, StoreTooNew
+from selfdistill.errors import StoreBusy, StoreCorrupt, StoreError, StoreForeign, StoreFull, StoreTooNew
 from selfdistill.store.database import Database, connect, translate_system
 from selfdistill.store.migrations import SCHEMA_VERSION, migrate, schema_version
 
@@ -59,8 +59,9 @@ def open_database(path: Path, *, clock: Callable[[], float], busy_seconds: float
 def close_database(database: Database, clock: Callable[[], float]) -> None:
     """Close so that the next start may skip its check and no -wal is left (unless others still use the store)."""
     try:
-        # Others at work are no error: whoever closes last tidies up, and without the mark the next start checks.
-        with suppress(StoreBusy):
+        # Others at work are no error: whoever closes last tidies up, and without the mark the next start checks. Nor is
+        # a full disk: all that is not committed has been refused already.
+        with suppress(StoreBusy, StoreFull):
             database.run(f"PRAGMA busy_timeout = {_CLOSE_BUSY_MILLISECONDS:d}")
             database.run("INSERT OR REPLACE INTO facts VALUES ('clean_at', ?)", (clock(),))
             database.rows("PRAGMA optimize")
