@@ -44,7 +44,7 @@ except SelfdistillError as error:
 
 @pytest.fixture(scope="module")
 def manager() -> Iterator[UserManager]:
-    """One manager for all tests here; each installs and uninstalls."""
+    """One manager for all tests here; what it runs ends with it."""
     with user_manager() as running:
         yield running
 
@@ -94,4 +94,3 @@ def test_hardening_that_does_not_work_here_is_given_up(manager: UserManager) -> 
     assert "exit status 9" in said
     assert (shown(manager, "ActiveState"), shown(manager, "ProtectSystem")) == ("active", "no")
     assert not list(manager.home.rglob("hardening.conf"))
-    act(manager, "uninstall")
