@@ -16,6 +16,7 @@ from selfdistill.ingest.foreign import let_go
 from selfdistill.ingest.settling import Pending, due_at, ended, first_sight, grown, is_due, looked_at
 from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
+from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
 from selfdistill.service.pipeline import BYTES_PER_MIB, Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from selfdistill.service.assembly import Assembly
+    from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.service.watched import Change
     from selfdistill.store import PendingLog
 
@@ -259,17 +261,18 @@ class Worker:
         for log_id in wanted - waiting.keys():
             self._pending.pop(log_id, None)
         logs = [log for log in waiting.values() if log.id in wanted]
-        for start in range(0, len(logs), ROUND_LOGS):
-            if self._stopping:
-                return
-            self._one_run(logs[start : start + ROUND_LOGS])
-            self._teller.at_once()
-            self._working()
+        with ahead_for(self._assembly, logs, lambda: self._stopping) as ahead:
+            for start in range(0, len(logs), ROUND_LOGS):
+                if self._stopping:
+                    return
+                self._one_run(logs[start : start + ROUND_LOGS], ahead)
+                self._teller.at_once()
+                self._working()
 
-    def _one_run(self, logs: list[PendingLog]) -> None:
+    def _one_run(self, logs: list[PendingLog], ahead: ReadAhead | None) -> None:
         """One run of the daemon, with its manifest."""
         started, self._busy_since = self._wall(), time.monotonic()
-        run = Run(self._assembly.store, self._assembly.pipeline, self._settling, self._wall)
+        run = Run(self._assembly.store, self._assembly.pipeline, self._settling, self._wall, ahead)
         run.process(logs, Selection(limit=0), self._working, quiet=self._pending)
         for log in logs:
             self._after(log, run)

@@ -11,6 +11,7 @@ from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive
+from selfdistill.store.part import storable
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
@@ -41,4 +42,5 @@ __all__ = [
     "Week",
     "Words",
     "counted_session",
+    "storable",
 ]
