@@ -17,8 +17,9 @@ from selfdistill.service.running import Run, Selection
 
 MIB = 1024 * 1024
 EVERYTHING = Selection(limit=0)
-MOST_READ_BYTES = 512 * 1024  # two heads and tails of 64 KiB as proofs, and pages of the database
-MOST_WRITTEN_BYTES = 512 * 1024
+MOST_READ_BYTES = 64 * 1024  # head and tail as proofs, and pages of the database; measured: 8 KiB
+MOST_SHARED_BYTES = 512 * 1024  # where 300 sessions share one lesson, all its findings are looked up again
+MOST_WRITTEN_BYTES = 256 * 1024  # measured: 121 KiB, the journal's pages
 LARGE_BYTES = 50 * MIB
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NO /proc/self/io: WORK IS NOT COUNTED HERE")
@@ -102,7 +103,7 @@ class TestAppend:
             new = grown(stories[7], place)
             second = of_a_round(assembly)
             assert second.lines == new
-            assert second.read <= MOST_READ_BYTES
+            assert second.read <= MOST_SHARED_BYTES
 
 
 class TestNothingNew:

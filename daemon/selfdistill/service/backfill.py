@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.store import PendingLog
 
-PROCESSES_FROM_BYTES: Final = 64 * BYTES_PER_MIB  # a second of work; a process takes 0.3 s to start
+PROCESSES_FROM_BYTES: Final = 256 * BYTES_PER_MIB  # some seconds; on a busy machine a process takes 2 s to start
 MOST_PROCESSES: Final = 2  # 45 MiB each: with the one that commits they stay below 150 MiB in sum
 
 
