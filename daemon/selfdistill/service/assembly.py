@@ -19,14 +19,15 @@ from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey
 from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
-from selfdistill.store import Store
+from selfdistill.store import Rescue, Store
 
 
 class Assembly(Struct, frozen=True):
     """Everything that works on one store, with one clock (seconds since the epoch).
 
     `sources` are the agents by name. `environment` and `chosen_model` (`--model`) decide whether a model may be asked.
-    `complaint` is what a person must know of how it came about: a new configuration that could not be used.
+    `complaint` is what a person must know of how it came about: a new configuration that could not be used; `rescued`
+    is what was done about a damaged store.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Assembly(Struct, frozen=True):
     sources: Mapping[str, Source]
     chosen_model: str = ""
     complaint: SelfdistillError | None = None
+    rescued: Rescue | None = None
 
     @property
     def model(self) -> ModelAccess:
@@ -63,18 +65,30 @@ def assemble(
 ) -> Assembly:
     """Open the store and connect the parts; `rehearsal` works on a copy in memory, so nothing is written anywhere.
 
-    Raises the errors of `prepare_state_directory` and `Store.open`.
+    A damaged store is put right first. Raises the errors of `prepare_state_directory` and `Store.open_rescued`.
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store = Store.rehearsal(places.database, derive=derive, clock=clock)
+        store, rescued = Store.rehearsal(places.database, derive=derive, clock=clock), None
     else:
         prepare_state_directory(places.state)
-        store = Store.open(places.database, derive=derive, clock=clock)
+        store, rescued = Store.open_rescued(places.database, derive=derive, clock=clock)
     distiller = HeuristicDistiller(redact)
     sources = {source.name: source for source in agents}
     pipeline = Pipeline(store, distiller, sources, config, stopped)
     survey = Survey(store, watched_sources(agents, config, home, environment), clock, distiller.name)
     return Assembly(
-        config, places, redact, store, distiller, pipeline, survey, clock, environment, sources, chosen_model, complaint
+        config=config,
+        places=places,
+        redact=redact,
+        store=store,
+        distiller=distiller,
+        pipeline=pipeline,
+        survey=survey,
+        clock=clock,
+        environment=environment,
+        sources=sources,
+        chosen_model=chosen_model,
+        complaint=complaint,
+        rescued=rescued,
     )

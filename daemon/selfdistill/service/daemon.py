@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, InternalError, SelfdistillError
+from selfdistill.errors import AlreadyRunning, InternalError, SelfdistillError, StoreCorrupt
 from selfdistill.service.asker import AskerThread
 from selfdistill.service.status import State
 from selfdistill.service.worker import Worker
@@ -85,7 +85,10 @@ class Daemon:
             return InternalError.exit_code if code is None else code
         if code is not None:
             self._last_word(worker, code)
-        assembly.store.close()
+        if isinstance(self._failure, StoreCorrupt):
+            assembly.store.abandon()
+        else:
+            assembly.store.close()
         return code
 
     def _body(self, worker: Worker) -> None:
@@ -134,7 +137,8 @@ class Daemon:
     def _judge_failure(self) -> int | None:
         """What follows from the end of the worker: its own error's exit code, or another try."""
         failure = self._failure
-        if isinstance(failure, SelfdistillError):
+        # A damaged store is put right when the next worker opens it.
+        if isinstance(failure, SelfdistillError) and not isinstance(failure, StoreCorrupt):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)
             return failure.exit_code
         now = time.monotonic()

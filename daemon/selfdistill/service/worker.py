@@ -34,6 +34,7 @@ PAUSE_SECONDS: Final = 60.0  # between two looks at a full disk or a locked stor
 MAX_TICK_SECONDS: Final = 1.0  # hints are taken in at most so often while agents write
 CANARY_PATIENCE_SECONDS: Final = 2.0
 SLACK_SECONDS: Final = 1.0  # passes that are due within so little time of each other share one wake-up
+BACKUP_LOOK_SECONDS: Final = 3600.0  # between two looks whether the store's daily copy is due
 MAX_END_LOOKS: Final = 20  # changed logs in one round whose last 4 KiB are searched for an end mark
 
 
@@ -66,6 +67,7 @@ class Worker:
         self._busy_since = 0.0  # a short run is over before anybody could read "distilling"
         self._paused = ("", "")  # why, and what to do about it
         self._paused_until = 0.0
+        self._backup_at = time.monotonic() + BACKUP_LOOK_SECONDS / 60  # not among the work of a start
         self._last_wall_minus_monotonic = wall() - time.monotonic()
         self.last_tick = time.monotonic()
         self.on_distilled: Callable[[], None] = lambda: None  # called when something was
@@ -129,10 +131,12 @@ class Worker:
         """What changed, what is due, when to wake next."""
         self.last_tick = time.monotonic()
         self._check_clocks()
+        self._assembly.store.refuse_condemned()
         try:
             self._look()
             if self._may_distill():
                 self._distill(self._due())
+                self._back_up()
         except (StoreFull, StoreBusy) as problem:
             self._pause(problem.message, problem.advice)
             self._next_pass["full"] = self._paused_until  # whatever was being taken in is not lost
@@ -250,6 +254,19 @@ class Worker:
             self._teller.at_once()
             self._working()
 
+    def _back_up(self) -> None:
+        """Copy the store once a day, when nothing is due; a shutdown breaks it off."""
+        if time.monotonic() < self._backup_at:
+            return
+        self._backup_at = time.monotonic() + BACKUP_LOOK_SECONDS
+        if self._assembly.store.back_up_if_due(self._refuse_to_go_on) is not None:
+            self._log.info("backed_up")
+
+    def _refuse_to_go_on(self) -> None:
+        self.last_tick = time.monotonic()
+        if self._stopping:
+            raise Stopped
+
     def _one_run(self, logs: list[PendingLog]) -> None:
         """One run of the daemon, with its manifest."""
         started, self._busy_since = self._wall(), time.monotonic()
@@ -321,6 +338,9 @@ class Worker:
         """What state this is between two rounds, why, and what to do about it."""
         if self._paused[0]:
             return State.PAUSED, *self._paused
+        rescued = self._assembly.rescued
+        if rescued is not None and self._pending:
+            return State.DEGRADED, rescued.sentence(), rescued.advice()
         health = self._health
         if self._scanning.watch and health.why and self._has_roots():
             return State.DEGRADED, health.why, health.advice

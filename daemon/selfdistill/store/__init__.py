@@ -8,6 +8,7 @@ from selfdistill.store.commits import Commit
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive, Verdict, VerdictKind
+from selfdistill.store.rescue import Rescue
 from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
 
@@ -18,6 +19,7 @@ __all__ = [
     "KnownLog",
     "PendingLog",
     "ProjectRef",
+    "Rescue",
     "SourceCensus",
     "Standing",
     "Store",

@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from selfdistill.errors import InternalError
 from selfdistill.store.accounts import Accounts
+from selfdistill.store.backups import is_due, make_backup
 from selfdistill.store.catalogue import Catalogue
 from selfdistill.store.census import Census
 from selfdistill.store.checkouts import Checkouts
 from selfdistill.store.commits import Commits
 from selfdistill.store.cursors import Cursors
 from selfdistill.store.lessons import Lessons
-from selfdistill.store.opening import close_database, open_database
+from selfdistill.store.opening import close_database, damaged, open_database
 from selfdistill.store.rehearsal import open_rehearsal
+from selfdistill.store.rescue import MEMO, Rescue, open_rescued
 from selfdistill.store.runs import Runs
+from selfdistill.store.sealing import complaint
 from selfdistill.store.search import Search
 from selfdistill.store.snapshot import Snapshot, open_snapshot
 from selfdistill.store.verdicts import Verdicts
@@ -53,6 +58,25 @@ class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, S
         return cls(open_database(path, clock=clock, busy_seconds=busy_seconds), derive=derive, clock=clock)
 
     @classmethod
+    def open_rescued(
+        cls,
+        path: Path,
+        *,
+        derive: Derive,
+        clock: Callable[[], float] = time.time,
+        busy_seconds: float = 5.0,
+    ) -> tuple[Self, Rescue | None]:
+        """Open the store as `open` does, after a damaged one was put right; what was done about it, or None.
+
+        Raises StoreBusy while other processes have a damaged store open.
+        """
+        database, rescued = open_rescued(path, clock=clock, busy_seconds=busy_seconds)
+        store = cls(database, derive=derive, clock=clock)
+        if rescued is not None:
+            store.rederive()  # verdicts younger than the backup
+        return store, rescued
+
+    @classmethod
     def open_read_only(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self | None:
         """Open the store for reading, without a trace in its directory; None if there is none.
 
@@ -74,6 +98,32 @@ class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, S
         """Make several calls one transaction: all or nothing, and one wait for the disk (3 ms) instead of many."""
         return self._database.transaction()
 
+    def last_rescue(self) -> Rescue | None:
+        """What was done about a damaged store the last time there was one."""
+        body = self.memo(MEMO)
+        return msgspec.json.decode(body, type=Rescue) if body else None
+
+    def refuse_condemned(self) -> None:
+        """Raise StoreCorrupt if somebody has found the store damaged since it was opened."""
+        found = complaint(self._database.path)
+        if found:
+            raise damaged(self._database.path, found)
+
+    def back_up_if_due(self, between: Callable[[], None] = lambda: None) -> Path | None:
+        """Copy the store into `backups/` if a day has gone by and there is news; the copy, or None.
+
+        `between` is called after each 8 MiB or so; what it raises ends the copying.
+        """
+        if not is_due(self._database, self._clock()):
+            return None
+        return make_backup(self._database, self._clock(), between)
+
+    def abandon(self) -> None:
+        """Close without a clean mark, after an error: the next start checks. Twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._database.close()
+
     def close(self) -> None:
         """Close cleanly: the journal is folded in, and the next start need not check the file. Twice does nothing."""
         if self._closed:
@@ -94,10 +144,8 @@ class Store(Catalogue, Census, Cursors, Checkouts, Commits, Verdicts, Lessons, S
     ) -> None:
         if kind is None:
             self.close()
-        elif not self._closed:
-            # The first error must not be hidden by one of tidying up; the next start checks the file.
-            self._closed = True
-            self._database.close()
+        else:
+            self.abandon()  # the first error must not be hidden by one of tidying up
 
 
 def _no_derive(findings: Sequence[StoredFinding], verdict: Verdict | None) -> Lesson | None:
