@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -420,6 +421,39 @@ class TestTheProcess:
             until(lambda: home.status().get("total_lessons"), "lessons under the new settings")
             assert home.status()["pid"] == daemon.pid
             assert "last_error" not in home.status()
+
+    def test_a_disk_that_is_full_from_the_start(self, tmp_path: Path, expected: list[dict[str, Any]]) -> None:
+        """A store that cannot be made for want of room is a pause: SIGTERM ends it with 0, and with room it goes on."""
+        home = Home(tmp_path)
+        home.fill()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        for goes_on in (False, True):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # the status file fits, the store does not
+            try:
+                context = home.daemon(wait=False)
+                daemon = context.__enter__()
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            with contextlib.ExitStack() as stack:
+                stack.push(context)
+                until(lambda: home.status().get("state") == "paused", "a pause")
+                assert home.status()["pid"] == daemon.pid
+                assert "lessons.db" in home.status()["reason"]
+                if goes_on:
+                    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
+                    daemon.send(signal.SIGHUP)  # else it looks again after a minute
+                    home.waits_for(len(expected))
+        assert home.lessons() == expected
+
+    def test_a_half_line_is_told(self, tmp_path: Path) -> None:
+        """A last line that was never finished is no longer waited for, but counted; finished, it is not."""
+        home = Home(tmp_path, AT_ONCE_ANYWHERE)
+        whole = SESSIONS[NAME]
+        (home.claude / NAME).write_bytes(whole[:-40])
+        with home.daemon():
+            until(lambda: home.source().get("tails") == 1 and home.status()["backlog"] == 0, "a tail")
+            (home.claude / NAME).write_bytes(whole)
+            until(lambda: home.source().get("tails") == 0 and home.status()["backlog"] == 0, "no tail")
 
     def test_too_little_room_is_a_pause(self, tmp_path: Path) -> None:
         """Below `min_free_mib` the state is `paused` and nothing is lost; with room it goes on by itself."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from selfdistill.cli import model_options
-from selfdistill.cli.lessons_command import shown
+from selfdistill.cli.lesson_screen import shown
 from selfdistill.cli.settings import settings
 from selfdistill.errors import UsageError
 from selfdistill.ingest.naming import printable

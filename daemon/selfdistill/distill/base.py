@@ -13,13 +13,18 @@ from msgspec import Struct
 
 from selfdistill.manifest import Usage
 from selfdistill.model import Event, Finding, Mishap, Outcome, Session
+from selfdistill.signals.completing import OpenCall, disregard
 
 
 class Batch(Struct, frozen=True):
-    """The new part of one log. `session` tells its facts as far as they are known when it is called."""
+    """The new part of one log. `session` tells its facts as far as they are known when it is called.
+
+    `ran`: a distiller that pairs calls with results shows it each call that did what it was to do.
+    """
 
     events: Iterable[Event]
     session: Callable[[], Session]
+    ran: Callable[[OpenCall], None] = disregard
 
 
 class Distillate(Struct, frozen=True):

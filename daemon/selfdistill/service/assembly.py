@@ -11,15 +11,17 @@ from msgspec import Struct
 from selfdistill.config import Config, Places
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
-from selfdistill.errors import SelfdistillError
+from selfdistill.errors import SelfdistillError, StoreCorrupt
 from selfdistill.privacy.redaction import Redactor
+from selfdistill.recall.cues import VERSION, cues
+from selfdistill.recall.effects import ignored
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey
 from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
-from selfdistill.store import Rescue, Store
+from selfdistill.store import Cueing, Rescue, Store, put_right
 
 
 class Assembly(Struct, frozen=True):
@@ -50,6 +52,28 @@ class Assembly(Struct, frozen=True):
         return model_access(self.config.llm, self.environment, self.chosen_model)
 
 
+def open_store(places: Places, clock: Callable[[], float] = time.time) -> Store:
+    """Open the store for writing, with all that decides how lessons follow from what is stored.
+
+    Raises the errors of `Store.open`; the directory must be there.
+    """
+    return Store.open(places.database, derive=derive, clock=clock, ignored=ignored, cueing=Cueing(VERSION, cues))
+
+
+def open_or_rescue(places: Places, clock: Callable[[], float] = time.time) -> tuple[Store, Rescue | None]:
+    """Open the store as `open_store` does, after putting it right if it is damaged; what was done then, or None.
+
+    Raises StoreBusy while other processes have a damaged store open.
+    """
+    try:
+        return open_store(places, clock), None
+    except StoreCorrupt:
+        rescued = put_right(places.database, clock)
+    store = open_store(places, clock)
+    store.rederive()  # verdicts may be younger than the backup
+    return store, rescued
+
+
 def assemble(
     config: Config,
     places: Places,
@@ -69,10 +93,10 @@ def assemble(
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store, rescued = Store.rehearsal(places.database, derive=derive, clock=clock), None
+        store, rescued = Store.rehearsal(places.database, derive=derive, clock=clock, ignored=ignored), None
     else:
         prepare_state_directory(places.state)
-        store, rescued = Store.open_rescued(places.database, derive=derive, clock=clock)
+        store, rescued = open_or_rescue(places, clock)
     distiller = HeuristicDistiller(redact)
     sources = {source.name: source for source in agents}
     pipeline = Pipeline(store, distiller, sources, config, stopped)

@@ -10,10 +10,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, InternalError, SelfdistillError, StoreCorrupt
+from selfdistill.errors import (
+    AlreadyRunning,
+    CannotCreate,
+    InternalError,
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
 from selfdistill.service.asker import AskerThread
-from selfdistill.service.status import State
-from selfdistill.service.worker import Worker
+from selfdistill.service.reporting import without_store
+from selfdistill.service.status import State, write
+from selfdistill.service.worker import PAUSE_SECONDS, Worker
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -50,6 +59,7 @@ class Daemon:
         self._log = log
         self._failure: BaseException | None = None
         self._restarts: list[float] = []
+        self._paused = ""
         self._told_ready = False
 
     def run(self) -> int:
@@ -62,7 +72,11 @@ class Daemon:
     def _live(self) -> int | None:
         """One worker's life: an exit code, or None for another worker."""
         born: list[Worker] = []
-        assembly = self._assemble(lambda: bool(born) and born[0].stopping)
+        try:
+            assembly = self._assemble(lambda: bool(born) and born[0].stopping)
+        except (StoreFull, StoreBusy) as problem:
+            return self._sit_out(problem)
+        self._paused = ""
         worker = Worker(assembly, self._log, announce=self._notifier.status)
         born.append(worker)
         asker = AskerThread(assembly, self._log, worker.tell_soon)
@@ -134,9 +148,39 @@ class Daemon:
         """How long the worker may go without a tick: it sleeps until its next pass, and a huge log takes a while."""
         return STUCK_SECONDS + worker.longest_sleep
 
+    def _sit_out(self, problem: SelfdistillError) -> int | None:
+        """The store cannot be opened for now: a pause like any other. An exit code, or None to try again."""
+        if problem.message != self._paused:
+            self._paused = problem.message
+            self._log.warning("paused", reason=problem.message, advice=problem.advice)
+        self._ready()
+        self._notifier.status(f"{State.PAUSED}: {problem.message}")
+        self._tell_without_store(State.PAUSED, problem)
+        end = time.monotonic() + PAUSE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            if self._signals.wait(min(self._notifier.watchdog_interval_seconds or PAUSE_SECONDS, left)):
+                self._notifier.stopping()
+                self._tell_without_store(State.STOPPED, problem)
+                return 0
+            if self._signals.take_reload():
+                return None
+            if not self._lock.still_ours():
+                return AlreadyRunning.exit_code
+            self._notifier.watchdog()
+        return None
+
+    def _tell_without_store(self, state: State, problem: SelfdistillError) -> None:
+        """The status file, if the disk has room for so little."""
+        try:
+            write(without_store(state, problem), self._lock.path.with_name("status.toml"))
+        except CannotCreate as refused:
+            self._log.warning("status_not_written", error=refused.message)
+
     def _judge_failure(self) -> int | None:
         """What follows from the end of the worker: its own error's exit code, or another try."""
         failure = self._failure
+        if isinstance(failure, StoreFull | StoreBusy):
+            return self._sit_out(failure)
         # A damaged store is put right when the next worker opens it.
         if isinstance(failure, SelfdistillError) and not isinstance(failure, StoreCorrupt):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)

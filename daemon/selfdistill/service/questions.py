@@ -240,8 +240,9 @@ def _with(question: Question, findings: Iterable[Finding]) -> Commit:
 
 
 def _carrying(work: Commit, carry: Before) -> Commit:
-    """The commit with what the session's next part will be told."""
-    return msgspec.structs.replace(work, after=msgspec.structs.replace(work.after, carry=msgspec.msgpack.encode(carry)))
+    """The commit with what the session's next part will be told; nothing where a session of the log has ended."""
+    kept = None if work.after.carry is None else msgspec.msgpack.encode(carry)
+    return msgspec.structs.replace(work, after=msgspec.structs.replace(work.after, carry=kept))
 
 
 def _memo(family: bytes) -> str:

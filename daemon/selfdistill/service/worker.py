@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import StoreBusy, StoreFull
 from selfdistill.ingest.foreign import let_go
-from selfdistill.ingest.settling import Pending, due_at, first_sight, grown, is_due, looked_at
+from selfdistill.ingest.settling import Pending, due_at, ended, first_sight, grown, is_due, looked_at
 from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
 from selfdistill.service.end_marks import has_ended
 from selfdistill.service.pipeline import BYTES_PER_MIB, Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
+from selfdistill.service.session_ends import SessionEnds
+from selfdistill.service.spool import take_in
 from selfdistill.service.status import State
 from selfdistill.service.telling import NEVER, STATUS_SECONDS, Teller, Work
 
@@ -61,6 +63,7 @@ class Worker:
         self._pending: dict[int, Pending] = {}
         self._retries: dict[int, float] = {}  # log -> monotonic time before which it is left alone
         self._watcher = Watcher(self._hint, assembly.places.hints)
+        self._session_ends = SessionEnds(assembly.places.hints)
         self._health = self._watcher.health
         self._restarts = 0
         self._next_pass: dict[str, float] = {}
@@ -148,6 +151,8 @@ class Worker:
         """Take over what the store says is owed: by an earlier process, or by a `run` that did not come to its end."""
         wall, now = self._wall(), time.monotonic()
         for log in self._assembly.store.pending():
+            if log.not_before is None:
+                self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
             if log.id not in self._pending:
                 self._pending[log.id] = first_sight(log.changed_at, wall, now)
                 if log.not_before is not None:
@@ -178,6 +183,7 @@ class Worker:
         hints = self._watcher.take_hints()
         if hints.rescan_all or self._is_due("full", now, self._scanning.full_every_minutes * 60):
             self._next_pass["full"] = now + self._scanning.full_every_minutes * 60
+            take_in(self._assembly)
             self._take_in(survey.full_pass())
             self._load()
             self._refresh_watches()
@@ -188,8 +194,16 @@ class Worker:
             self._take_in(survey.directory_pass())
         if self._is_due("hot", now, self._scanning.hot_every_seconds) and survey.hot:
             self._take_in(survey.hot_pass(self._wall() - self._scanning.hot_hours * 3600))
+        self._take_ends(now)
         if self._is_due("canary", now, self._scanning.canary_every_seconds):
             self._test_watcher()
+
+    def _take_ends(self, now: float) -> None:
+        """Sessions that a hook says are over wait for nothing."""
+        if self._session_ends.take(now):
+            for log in self._assembly.store.pending():
+                if self._session_ends.cover(log.path):
+                    self._pending[log.id] = ended(self._pending.get(log.id) or Pending(now, now))
 
     def _is_due(self, name: str, now: float, period: float) -> bool:
         """Whether a pass is due; if so its next time is set."""
@@ -221,7 +235,8 @@ class Worker:
         for change in changes:
             known = self._pending.get(change.id)
             modified = change.stat.mtime_ns / 1e9
-            self._pending[change.id] = grown(known, now) if known else first_sight(modified, wall, now)
+            seen = grown(known, now) if known else first_sight(modified, wall, now)
+            self._pending[change.id] = ended(seen) if self._session_ends.cover(change.path) else seen
             self._retries.pop(change.id, None)  # what failed or is quarantined gets another chance when it changes
         for change in changes[:MAX_END_LOOKS]:
             if has_ended(change.path, self._assembly.sources[change.source]):
@@ -242,6 +257,7 @@ class Worker:
         """Distill what is due, newest first, a few logs at a time."""
         if not due:
             return
+        take_in(self._assembly)
         wanted = set(due)
         waiting = {log.id: log for log in self._assembly.store.pending()}
         for log_id in wanted - waiting.keys():

@@ -135,6 +135,17 @@ def typed(payload: Raw, decoder: msgspec.json.Decoder[S], kind: type[S]) -> S:
         return coerce(found[0].value if found else None, kind)
 
 
+def json_text(value: object) -> str:
+    """Return a decoded value as JSON again, an empty object where it is nested too deep to be written. Never raises.
+
+    A reader follows as deep as Python's stack allows, and a writer that is called further up does not come that far.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return "{}"
+
+
 def seconds(stamp: str | float | None) -> float | None:
     """Return a time of a log as seconds since the epoch, None where it is none.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from selfdistill.store.holding import Hold
 
 Row = tuple[Any, ...]
+SQLITE_VERSION: Final = sqlite3.sqlite_version_info
 
 CORRUPT_ADVICE: Final = (
     "The daemon, `selfdistill run` and `selfdistill doctor --repair` move it aside and put the newest backup in its "

@@ -1,7 +1,7 @@
 """Who has the store open: everybody who writes shares a lock on a file beside it; replacing the store needs it alone.
 
 SQLite's own locks cannot say that: they end with each transaction, and a database that is moved away under an open
-connection takes what is written after it (sqlite.org/howtocorrupt.html, 4.2). The kernel frees the lock with its holder.
+connection takes what is written after it (sqlite.org/howtocorrupt.html, 4.2). The kernel frees it with its holder.
 """
 
 from __future__ import annotations

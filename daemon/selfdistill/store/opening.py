@@ -11,7 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import SelfdistillError, StoreBusy, StoreCorrupt, StoreError, StoreForeign, StoreTooNew
+from selfdistill.errors import (
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreTooNew,
+)
 from selfdistill.store import sealing
 from selfdistill.store.backups import has_backups
 from selfdistill.store.database import CORRUPT_ADVICE, Database, connect, translate_system
@@ -119,19 +127,23 @@ def _is_as_left(path: Path) -> bool:
 def close_database(database: Database, clock: Callable[[], float]) -> None:
     """Close so that the next start may skip its check and no -wal is left (unless others still use the store)."""
     hold, database.hold = database.hold, None
+    if hold is None:  # a rehearsal in memory
+        database.close()
+        return
     try:
         _fold(database, clock)
-        if hold is not None and hold.try_alone():
-            seal(database.path)
+        if hold.try_alone():
+            with suppress(StoreFull):
+                seal(database.path)
     finally:
-        if hold is not None:
-            hold.close()
+        hold.close()
 
 
 def _fold(database: Database, clock: Callable[[], float]) -> None:
     try:
-        # Others at work are no error: whoever closes last tidies up, and without the mark the next start checks.
-        with suppress(StoreBusy):
+        # Others at work are no error: whoever closes last tidies up, and without the mark the next start checks. Nor is
+        # a full disk: all that is not committed has been refused already.
+        with suppress(StoreBusy, StoreFull):
             database.run(f"PRAGMA busy_timeout = {_CLOSE_BUSY_MILLISECONDS:d}")
             if database.path.stat().st_size > sealing.SEALED_UP_TO_BYTES:
                 database.run("INSERT OR REPLACE INTO facts VALUES ('clean_at', ?)", (clock(),))

@@ -13,7 +13,7 @@ import pytest
 
 from selfdistill.errors import StoreBusy, StoreCorrupt, StoreForeign, StoreTooNew
 from selfdistill.model import Finding
-from selfdistill.store import Rescue, Store, VerdictKind
+from selfdistill.store import Rescue, Store, VerdictKind, put_right
 from selfdistill.store.backups import EVERY_SECONDS, backups_of
 from selfdistill.store.migrations import SCHEMA_VERSION
 
@@ -40,9 +40,10 @@ def fill(desk: Desk, make_finding: Callable[..., Finding], *, back_up: bool = Fa
 
 def rescued(desk: Desk) -> tuple[Store, Rescue]:
     """The store, put right."""
-    store, done = Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock)
-    desk.stores.append(store)
+    done = put_right(desk.path, desk.clock)
     assert done is not None
+    store = desk.open()
+    store.rederive()
     return store, done
 
 
@@ -175,7 +176,7 @@ def test_a_newer_store_is_not_rescued(desk: Desk) -> None:
     connection.close()
     before = desk.path.read_bytes()
     with pytest.raises(StoreTooNew):
-        Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock)
+        put_right(desk.path, desk.clock)
     assert desk.path.read_bytes() == before
     assert not (desk.path.parent / "corrupt").exists()
 
@@ -184,7 +185,7 @@ def test_a_foreign_file_where_nothing_was_is_not_moved(desk: Desk) -> None:
     """Another program's file in a directory that never held lessons is refused untouched."""
     desk.path.write_bytes(another_program())
     with pytest.raises(StoreForeign):
-        Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock)
+        put_right(desk.path, desk.clock)
     assert desk.path.read_bytes() == another_program()
 
 
@@ -195,7 +196,7 @@ def test_nothing_is_moved_under_a_user(desk: Desk, make_finding: Callable[..., F
     desk.log(user, "s9.jsonl")
     HARMS["header"](desk.path)
     with pytest.raises(StoreBusy, match="still has it open"):
-        Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock, busy_seconds=0.05)
+        put_right(desk.path, desk.clock, patience_seconds=0.05)
     assert not (desk.path.parent / "corrupt").exists()
     user.abandon()
 
@@ -229,7 +230,8 @@ def test_a_rescue_killed_anywhere_is_finished_by_the_next(desk: Desk, make_findi
             finally:
                 os._exit(99)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in {-signal.SIGKILL, 0}
-        store, _ = Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock)
+        put_right(desk.path, desk.clock)
+        store = desk.open()
         assert ("reject",) in store._database.rows("SELECT kind FROM verdicts")
         store.close()
         desk.clock.now += 10
@@ -248,7 +250,7 @@ def kill_at_rename(desk: Desk, moment: int) -> None:
         return rename(self, target)
 
     Path.rename = dying  # type: ignore[method-assign, assignment] # in this child alone
-    Store.open_rescued(desk.path, derive=desk.derive, clock=desk.clock)[0].close()
+    put_right(desk.path, desk.clock)
     os._exit(0)
 
 
