@@ -22,6 +22,7 @@ from selfdistill.store.imports import Imports
 from selfdistill.store.lessons import Lessons
 from selfdistill.store.opening import close_database, damaged, open_database
 from selfdistill.store.part import never_ignored
+from selfdistill.store.purging import Purging
 from selfdistill.store.rehearsal import open_rehearsal
 from selfdistill.store.rescue import MEMO, Rescue
 from selfdistill.store.runs import Runs
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 class Store(
     Catalogue,
+    Purging,
     Census,
     Cursors,
     Checkouts,
