@@ -186,7 +186,7 @@ def test_hooks_that_start_nothing_any_more(practice: Practice) -> None:
     practice.heard()
     said = [line["what"] for line in practice.look()["checks"] if line["check"] == "hooks"]
     assert said == ["Lessons are told to Claude Code."]
-    settings.write_text(settings.read_text().replace("/recall/hook_start.py", "/gone/hook_start.py"))
+    settings.write_text(settings.read_text().replace("/selfdistill/recall/", "/gone/selfdistill/recall/"))
     level, what, advice = practice.trouble("hooks")
     assert level == "warn"
     assert "Claude Code" in what
