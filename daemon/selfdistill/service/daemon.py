@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, InternalError, SelfdistillError
+from selfdistill.errors import AlreadyRunning, CannotCreate, InternalError, SelfdistillError, StoreBusy, StoreFull
 from selfdistill.service.asker import AskerThread
 from selfdistill.service.status import State
 from selfdistill.service.worker import Worker
@@ -28,6 +28,7 @@ STOP_SECONDS: Final = 4.0  # SIGTERM to exit is promised within 5
 # neither can be interrupted, nor has either anything to finish, for the store knows what was about to be asked. So the
 # thread, a daemon thread with a store connection of its own, is left behind and ends with the process.
 ASKER_STOP_SECONDS: Final = 1.5
+STORE_WAIT_SECONDS: Final = 30.0  # between two tries to open a store that is busy or has no room
 MAX_RESTARTS: Final = 3
 RESTART_WINDOW_SECONDS: Final = 600.0
 
@@ -51,6 +52,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._restarts: list[float] = []
         self._told_ready = False
+        self._waits_for = ""
 
     def run(self) -> int:
         """Work until asked to stop; the exit code. The lock is held by the caller."""
@@ -62,7 +64,10 @@ class Daemon:
     def _live(self) -> int | None:
         """One worker's life: an exit code, or None for another worker."""
         born: list[Worker] = []
-        assembly = self._assemble(lambda: bool(born) and born[0].stopping)
+        try:
+            assembly = self._assemble(lambda: bool(born) and born[0].stopping)
+        except (StoreBusy, StoreFull) as problem:
+            return self._wait_for_store(problem)
         worker = Worker(assembly, self._log, announce=self._notifier.status)
         born.append(worker)
         asker = AskerThread(assembly, self._log, worker.tell_soon)
@@ -87,6 +92,20 @@ class Daemon:
             self._last_word(worker, code)
         assembly.store.close()
         return code
+
+    def _wait_for_store(self, problem: SelfdistillError) -> int | None:
+        """Stay until the store can be opened: a supervisor that starts us five times in vain would give us up."""
+        if problem.message != self._waits_for:
+            self._waits_for = problem.message
+            self._log.warning("paused", reason=problem.message, advice=problem.advice)
+        self._ready()
+        self._notifier.status(f"paused: {problem.message}")
+        self._notifier.watchdog()
+        interval = self._notifier.watchdog_interval_seconds or STORE_WAIT_SECONDS
+        if not self._signals.wait(min(interval, STORE_WAIT_SECONDS)):
+            return None
+        self._notifier.stopping()
+        return 0
 
     def _body(self, worker: Worker) -> None:
         """The worker's thread: whatever ends it is kept for the supervisor."""
@@ -117,15 +136,20 @@ class Daemon:
             if not thread.is_alive():
                 return self._judge_failure()
             if not self._lock.still_ours():
-                self._failure = AlreadyRunning(
-                    "The lock file of this daemon was taken away; another daemon may run.", "This one ends to be safe."
-                )
-                return AlreadyRunning.exit_code
+                self._failure = self._lost_lock()
+                return self._failure.exit_code
             if time.monotonic() - worker.last_tick < self._patience(worker):
                 self._notifier.watchdog()
                 if time.monotonic() - told >= HEARTBEAT_SECONDS - 1:
                     told = time.monotonic()
                     worker.heartbeat()
+
+    def _lost_lock(self) -> SelfdistillError:
+        """Why this daemon ends: the exit code tells its supervisor whether it is to start another one."""
+        what, advice = f"The lock file {self._lock.path} of this daemon was taken away", "This one ends to be safe."
+        if self._lock.path.exists():
+            return AlreadyRunning(f"{what}; another daemon may run.", advice)
+        return CannotCreate(f"{what}, perhaps with its directory.", advice)
 
     def _patience(self, worker: Worker) -> float:
         """How long the worker may go without a tick: it sleeps until its next pass, and a huge log takes a while."""
@@ -134,6 +158,8 @@ class Daemon:
     def _judge_failure(self) -> int | None:
         """What follows from the end of the worker: its own error's exit code, or another try."""
         failure = self._failure
+        if isinstance(failure, (StoreBusy, StoreFull)):
+            return self._wait_for_store(failure)
         if isinstance(failure, SelfdistillError):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)
             return failure.exit_code
