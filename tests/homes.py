@@ -152,6 +152,7 @@ class Daemon:
     ) -> None:
         self._home = home
         told = home.environment(**environment)
+        (home.path / "daemon.log").touch()
         self.process = lives.start(["daemon"], told, stderr=home.path / "daemon.log", within=within, limits=limits)
 
     @property

@@ -52,7 +52,7 @@ class Daemon:
         self._failure: BaseException | None = None
         self._restarts: list[float] = []
         self._told_ready = False
-        self._waits_for = ""
+        self._waits_for: type[SelfdistillError] | None = None
 
     def run(self) -> int:
         """Work until asked to stop; the exit code. The lock is held by the caller."""
@@ -95,8 +95,8 @@ class Daemon:
 
     def _wait_for_store(self, problem: SelfdistillError) -> int | None:
         """Stay until the store can be opened: a supervisor that starts us five times in vain would give us up."""
-        if problem.message != self._waits_for:
-            self._waits_for = problem.message
+        if type(problem) is not self._waits_for:  # once: the words name another temporary file each time
+            self._waits_for = type(problem)
             self._log.warning("paused", reason=problem.message, advice=problem.advice)
         self._ready()
         self._notifier.status(f"paused: {problem.message}")
