@@ -95,12 +95,23 @@ def needs_strace() -> None:
 @contextmanager
 def injected(pid: int, *injections: str, path: Path | None = None) -> Iterator[None]:
     """Injections as in strace(1) in a process that waits for SIGCONT, which it then gets; `path`: in calls on it."""
+    options = [option for injection in injections for option in ("-e", f"inject={injection}")]
+    with _traced(pid, *options, *(("-P", str(path)) if path else ())):
+        yield
+
+
+@contextmanager
+def recorded(pid: int, calls: str, record: Path) -> Iterator[None]:
+    """These system calls of a process that waits for SIGCONT, which it then gets; a line for each, with its paths."""
+    with _traced(pid, "-y", "-e", f"trace={calls}", record=record):
+        yield
+
+
+@contextmanager
+def _traced(pid: int, *options: str, record: Path | str = os.devnull) -> Iterator[None]:
+    """Have strace at work on a process that waits for SIGCONT, which it then gets."""
     needs_strace()
-    command = ["strace", "-f", "-qq", "-o", os.devnull, "-p", str(pid)]
-    for injection in injections:
-        command += ["-e", f"inject={injection}"]
-    if path is not None:
-        command += ["-P", str(path)]
+    command = ["strace", "-f", "-qq", "-o", str(record), "-p", str(pid), *options]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
         try:
             assert _wait_for_tracer(pid, tracer), command

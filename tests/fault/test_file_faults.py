@@ -107,15 +107,16 @@ class TestRewritten:
         assert records(home) == len(LINES)
         assert lessons(home) == of_whole(tmp_path, accented)
 
-    def test_case_26_truncated_and_regrown(self, home: Home) -> None:
-        """A log cut to nothing and grown past the old offset before anybody looked is read from its new beginning."""
+    @pytest.mark.parametrize("kept", [0, 3], ids=["to nothing", "behind its head"])
+    def test_case_26_truncated_and_regrown(self, home: Home, kept: int) -> None:
+        """A log that is cut and has grown past the old offset before anybody looked is read from its beginning."""
         path = home.claude / NAME
-        path.write_bytes(b"".join(LINES[:4]))
+        path.write_bytes(b"".join(LINES[:6]))
         distil(home)
-        with path.open("r+b") as file:
-            file.truncate(0)
-            file.write(other_session(1))
-        assert distil(home).bytes_read == len(DATA)
+        regrown = b"".join(LINES[:kept]) + other_session(1, b"".join(LINES[kept:]))
+        assert len(b"".join(LINES[:3])) > 1024, "the head of which a cursor knows the hash"
+        path.write_bytes(regrown)
+        assert distil(home).bytes_read == len(regrown)
         assert lessons(home)
 
     def test_case_27_copytruncate_with_a_stale_writer(self, home: Home, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import lives
-from hindrances import Namespace, injected, mount, namespace
+from hindrances import Namespace, injected, mount, namespace, recorded
 from homes import AT_ONCE, AT_ONCE_ANYWHERE, CLAUDE, PROGRAM, SCANS_ONLY, SESSIONS, Home, comparable, until
 from selfdistill import logs
 from selfdistill.config import Config, Limits, Scanning
@@ -294,6 +294,24 @@ def _as_nobody(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     command = [*drop, *PROGRAM, *words]
     return subprocess.run(command, env=home.environment(), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_case_52_status_is_synced_before_it_is_renamed(tmp_path: Path) -> None:
+    """The new status is on the platter before it takes the old one's name: a power cut leaves one of them, whole."""
+    home = Home(tmp_path)
+    life = lives.start(["daemon"], home.environment(), stopped=True)
+    record = tmp_path / "calls"
+    try:
+        with recorded(life.pid, "fsync,rename,renameat,renameat2", record):
+            until(lambda: home.status().get("state") == "watching", "a daemon")
+            life.send_signal(signal.SIGTERM)
+            assert life.wait(15) == 0
+    finally:
+        life.kill()
+    calls = [line for line in record.read_text().splitlines() if "status.toml" in line]
+    renamed = [number for number, line in enumerate(calls) if "rename" in line]
+    assert len(renamed) > 1
+    assert all("fsync" in calls[number - 1] for number in renamed)
 
 
 def test_case_52_status_file_blocked(tmp_path: Path) -> None:
