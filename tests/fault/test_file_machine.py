@@ -81,6 +81,7 @@ class Log:
         self.lines: list[int] = []
         self.torn: int | None = None
         self.to_come = b""
+        self.renamed = self.replaced = False  # since somebody looked
 
 
 class FileActions(RuleBasedStateMachine):
@@ -201,6 +202,13 @@ class FileActions(RuleBasedStateMachine):
         """Another name, the same file."""
         if log in self.living:
             log.path = log.path.rename(self.fresh_name())
+            log.renamed = True
+            self.allow_for_lost_identity(log)
+
+    def allow_for_lost_identity(self, log: Log) -> None:
+        """Another name and another inode before anybody looked: nothing tells that it is the same log."""
+        if log.renamed and log.replaced:
+            self.allow_again(log)
 
     @rule(log=logs, target=logs)
     def rotate(self, log: Log) -> Log:
@@ -234,6 +242,8 @@ class FileActions(RuleBasedStateMachine):
         longer = self.place / "longer"
         shutil.copyfile(log.path, longer)
         longer.replace(log.path)
+        log.replaced = True
+        self.allow_for_lost_identity(log)
         self.append(log, 1, torn=0.0)
 
     @rule(log=consumes(logs))
@@ -254,7 +264,9 @@ class FileActions(RuleBasedStateMachine):
         """A pass over everything, undisturbed: all that is whole on disk is learned now."""
         self.survey.full_pass()
         self.distil()
-        self.owed |= {number for log in self.living for number in log.lines}
+        for log in self.living:
+            self.owed.update(log.lines)
+            log.renamed = log.replaced = False
         self.check()
 
     def distil(self) -> None:

@@ -48,7 +48,9 @@ def test_case_01_kills_at_random(kills: int) -> None:
     assert told["rows"]["findings"] > 20
 
 
-@pytest.mark.parametrize("sample", [2, pytest.param(0, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "sample", [2, pytest.param(12, marks=pytest.mark.full), pytest.param(0, marks=pytest.mark.full)]
+)
 def test_case_02_kill_at_every_writing_call(sample: int) -> None:
     """Killed at each call that writes, syncs, renames or removes, the next pass makes up for it, row by row."""
     needs_strace()
