@@ -316,29 +316,26 @@ class TestWhatHappensToLogs:
             until(lambda: home.source()["skipped"] == skipped, f"{skipped}")
         assert home.lessons() == expected
 
-    def test_an_unreadable_log_is_told_once(self, tmp_path: Path) -> None:
+    def test_an_unreadable_log_is_told_once(self, open_to_all: Path) -> None:
         """A log without permission stands in the ledger, is told of once, and is read when that changes."""
         if os.getuid() or not shutil.which("setpriv"):
             pytest.skip("NOT TESTED: needs root and setpriv to become another user")
-        home = Home(tmp_path, scanning=BUSY)
+        home = Home(open_to_all, scanning=BUSY)
         path = home.claude / NAME
         path.write_bytes(SESSIONS[NAME])
         (home.claude / CLAUDE[1]).write_bytes(SESSIONS[CLAUDE[1]])
-        for directory in [*tmp_path.rglob("*"), tmp_path]:
+        for directory in [*open_to_all.rglob("*"), open_to_all]:
             os.chown(directory, 65534, 65534)
-        for directory in tmp_path.parents:
-            if directory.stat().st_uid == 0 and directory.is_relative_to("/tmp"):  # noqa: S108
-                directory.chmod(directory.stat().st_mode | 0o011)
         path.chmod(0)
         drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        with (tmp_path / "daemon.log").open("wb") as log:
+        with (open_to_all / "daemon.log").open("wb") as log:
             process = subprocess.Popen([*drop, *PROGRAM, "daemon"], env=home.environment(), stderr=log)
         try:
             until(lambda: home.source().get("skipped") == {"unreadable": 1}, "the word in the ledger")
             time.sleep(0.7)  # several hot passes
             assert home.status()["total_lessons"] > 0
             assert "Permission denied" in home.status()["last_error"]["message"]
-            assert (tmp_path / "daemon.log").read_text().count("log_failed") == 1
+            assert (open_to_all / "daemon.log").read_text().count("log_failed") == 1
             path.chmod(0o600)
             until(lambda: home.source()["skipped"] == {}, "the log, now that it can be read")
         finally:

@@ -8,10 +8,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -335,14 +333,6 @@ class TestUsage:
         put(state_of(tmp_path), b"")
         done = run(tmp_path, "run")
         assert (done.returncode, len(done.stderr.splitlines())) == (73, 2)
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that another user may enter; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 class TestNeighbours:

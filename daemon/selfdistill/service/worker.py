@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import StoreBusy, StoreFull
@@ -101,7 +102,8 @@ class Worker:
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Work until stopped; raises what the supervisor must know of."""
-        self._assembly.places.hints.mkdir(mode=0o700, exist_ok=True)
+        with suppress(OSError):  # no room for it: the watcher's health says that it is missing
+            self._assembly.places.hints.mkdir(mode=0o700, exist_ok=True)
         self._write_status(State.STARTING)
         on_ready()
         roots = [root.path for root in self._assembly.survey.examine()]
@@ -262,9 +264,18 @@ class Worker:
         for start in range(0, len(logs), ROUND_LOGS):
             if self._stopping:
                 return
-            self._one_run(logs[start : start + ROUND_LOGS])
+            self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]))
             self._teller.at_once()
             self._working()
+
+    def _still_quiet(self, logs: list[PendingLog]) -> list[PendingLog]:
+        """Those that are due also after a last look: who was stopped, or hears late, takes what goes on for quiet."""
+        changes = self._assembly.survey.look_once_more(logs)
+        if not changes:
+            return logs
+        self._take_in(changes)
+        due = set(self._due())
+        return [log for log in logs if log.id in due]
 
     def _one_run(self, logs: list[PendingLog]) -> None:
         """One run of the daemon, with its manifest."""

@@ -128,7 +128,6 @@ def _refuse_orphans(path: Path) -> None:
 def _create(path: Path, clock: Callable[[], float]) -> None:
     """Make the database under another name and link it into place: a killed process leaves no half-made store."""
     try:
-        _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
         os.close(handle)
         try:
@@ -155,11 +154,14 @@ def _initialise(path: Path, clock: Callable[[], float]) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed creators left; nothing reads those files."""
-    for leftover in path.parent.glob(f"{path.name}.new-*"):
-        # Wall clock: it is compared with the file system's.
-        with suppress(FileNotFoundError):  # its creator is alive and has just finished
-            if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
-                leftover.unlink()
+    try:
+        for leftover in path.parent.glob(f"{path.name}.new-*"):
+            # Wall clock: it is compared with the file system's.
+            with suppress(FileNotFoundError):  # its creator is alive and has just finished
+                if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
+                    leftover.unlink()
+    except OSError as error:
+        raise translate_system(error, path) from error
 
 
 def _sync_directory(directory: Path) -> None:
@@ -183,6 +185,7 @@ def _take(database: Database, clock: Callable[[], float]) -> None:
     _check_health(database, clock)
     migrate(database, clock)
     _mark(database.path)
+    _sweep(database.path)
 
 
 def _tighten(path: Path) -> None:
