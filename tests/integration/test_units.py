@@ -70,7 +70,10 @@ def test_verify_would_speak_up(tmp_path: Path) -> None:
 @needs_systemd
 @pytest.mark.parametrize(("hardened", "limit"), [(False, BASE_EXPOSURE), (True, HARDENED_EXPOSURE)])
 def test_exposure(tmp_path: Path, hardened: bool, limit: float) -> None:
-    """The exposure score that systemd gives is at most 6.5 for the plain unit and at most 2.0 with the drop-in."""
+    """The exposure score that systemd gives is at most 6.5 for the plain unit and at most 2.0 with the drop-in.
+
+    Case 62 of `tests/fault/README.md`.
+    """
     unit = install(tmp_path, hardened=hardened)
     threshold = f"--threshold={round(limit * 10)}"
     done = analyze(tmp_path, "security", "--offline=true", "--no-pager", threshold, str(unit))
@@ -101,7 +104,7 @@ def test_plain_unit_needs_no_namespace() -> None:
 
 
 def test_launchd_agent() -> None:
-    """The plist parses: restart after a crash only, 15 s to end, in the background, private files."""
+    """The plist parses: restart after a crash only, 15 s to end, in the background, private files (case 62)."""
     with (REPOSITORY / "launchd" / "dev.selfdistill.daemon.plist").open("rb") as file:
         agent = plistlib.load(file)
     assert agent["Label"] == "dev.selfdistill.daemon"
