@@ -130,7 +130,7 @@ class TestManifest:
         assert json.loads(done.stdout)["analysis_mode"] == "heuristic"
 
     def test_file_names_of_any_bytes(self, tmp_path: Path) -> None:
-        """A log whose name is no UTF-8 is distilled, and shown with escapes."""
+        """A log whose name is no UTF-8 is distilled, and shown with escapes (case 32)."""
         path = repaired("1").write(tmp_path)
         path.rename(os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe\x1b[31m.jsonl"))
         made = manifest(tmp_path)
