@@ -8,10 +8,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +130,7 @@ class TestManifest:
         assert json.loads(done.stdout)["analysis_mode"] == "heuristic"
 
     def test_file_names_of_any_bytes(self, tmp_path: Path) -> None:
-        """A log whose name is no UTF-8 is distilled, and shown with escapes."""
+        """A log whose name is no UTF-8 is distilled, and shown with escapes (case 32)."""
         path = repaired("1").write(tmp_path)
         path.rename(os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe\x1b[31m.jsonl"))
         made = manifest(tmp_path)
@@ -335,14 +333,6 @@ class TestUsage:
         put(state_of(tmp_path), b"")
         done = run(tmp_path, "run")
         assert (done.returncode, len(done.stderr.splitlines())) == (73, 2)
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that another user may enter; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
 
 
 class TestNeighbours:

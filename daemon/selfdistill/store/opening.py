@@ -252,7 +252,6 @@ def _refuse_lost(path: Path) -> None:
 def create(path: Path, clock: Callable[[], float]) -> None:
     """Make an empty store, under another name, and link it into place: a killed process leaves no half-made store."""
     try:
-        _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
         os.close(handle)
         try:
@@ -279,11 +278,14 @@ def _initialise(path: Path, clock: Callable[[], float]) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed creators left; nothing reads those files."""
-    for leftover in path.parent.glob(f"{path.name}.new-*"):
-        # Wall clock: it is compared with the file system's.
-        with suppress(FileNotFoundError):  # its creator is alive and has just finished
-            if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
-                leftover.unlink()
+    try:
+        for leftover in path.parent.glob(f"{path.name}.new-*"):
+            # Wall clock: it is compared with the file system's.
+            with suppress(FileNotFoundError):  # its creator is alive and has just finished
+                if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
+                    leftover.unlink()
+    except OSError as error:
+        raise translate_system(error, path) from error
 
 
 def _sync_directory(directory: Path) -> None:
@@ -309,6 +311,7 @@ def _take(database: Database, clock: Callable[[], float], *, trusted: bool) -> N
     migrate(database, clock)
     if not marker(database.path).exists():
         write_mark(database.path)
+    _sweep(database.path)
 
 
 def _tighten(path: Path) -> None:

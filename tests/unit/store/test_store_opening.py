@@ -118,7 +118,7 @@ def test_an_empty_file_is_foreign(desk: Desk) -> None:
 
 
 def test_an_empty_file_where_lessons_were_is_a_loss(desk: Desk) -> None:
-    """A store that became empty is damaged: nothing is distilled anew behind the user's back."""
+    """A store that became empty is damaged: nothing is distilled anew behind the user's back (case 48)."""
     desk.open().close()
     desk.path.write_bytes(b"")
     with pytest.raises(StoreCorrupt, match="empty"):
@@ -142,7 +142,7 @@ def test_another_programs_file_is_left_alone(desk: Desk, kind: str) -> None:
 
 
 def test_a_newer_store_is_left_untouched(desk: Desk) -> None:
-    """A store of a newer selfdistill is refused, byte for byte as it was."""
+    """A store of a newer selfdistill is refused, byte for byte as it was (case 49)."""
     desk.open().close()
     newer = sqlite3.connect(desk.path)
     newer.execute("INSERT INTO migrations VALUES (?, 'later', 0)", (SCHEMA_VERSION + 1,))
@@ -157,7 +157,7 @@ def test_a_newer_store_is_left_untouched(desk: Desk) -> None:
 
 @pytest.mark.parametrize("harm", ["header", "half"])
 def test_a_damaged_store_says_so(desk: Desk, make_finding: Callable[..., Finding], harm: str) -> None:
-    """A broken header or a lost half is found when the store is opened, with the place and what to do."""
+    """A broken header or a lost half is found when the store is opened, with the place and what to do (case 48)."""
     store = desk.open()
     log = desk.log(store, "s1.jsonl")
     desk.commit(store, log, *[make_finding(f"key {number}", f"u{number}") for number in range(100)])
@@ -172,7 +172,10 @@ def test_a_damaged_store_says_so(desk: Desk, make_finding: Callable[..., Finding
 def test_pages_are_checked_unless_closed_cleanly_of_late(
     desk: Desk, make_finding: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A damaged page of a big store is found at once after a crash, and a day after a clean close at the latest."""
+    """A damaged page of a big store is found at once after a crash, and a day after a clean close at the latest.
+
+    Case 48 of `tests/fault/README.md`.
+    """
     monkeypatch.setattr(sealing, "SEALED_UP_TO_BYTES", 0)
     store = desk.open()
     log = desk.log(store, "s1.jsonl")
@@ -243,7 +246,10 @@ def test_twenty_starters_share_one_store(desk: Desk) -> None:
 
 
 def test_a_held_lock_is_busy_not_broken(desk: Desk) -> None:
-    """When another process holds the write lock for too long, nothing is written and the error is temporary."""
+    """When another process holds the write lock for too long, nothing is written and the error is temporary.
+
+    Case 50 of `tests/fault/README.md`.
+    """
     first, second = desk.open(), desk.open(busy_seconds=0.05)
     with first.transaction():
         assert first.pending() == []  # reading is enough: who begins may also write, whatever others want meanwhile
@@ -254,7 +260,10 @@ def test_a_held_lock_is_busy_not_broken(desk: Desk) -> None:
 
 
 def test_a_full_disk_undoes_the_whole_transaction(desk: Desk, make_finding: Callable[..., Finding]) -> None:
-    """A write that the system refuses undoes everything, stays refused inside that transaction, and heals later."""
+    """A write that the system refuses undoes everything, stays refused inside that transaction, and heals later.
+
+    Case 45 of `tests/fault/README.md`.
+    """
     desk.open().close()
 
     def fill() -> None:
@@ -311,7 +320,10 @@ def test_a_read_only_directory_is_named(desk: Desk) -> None:
 
 
 def test_a_migration_is_backed_up_recorded_and_all_or_nothing(desk: Desk) -> None:
-    """A step that fails leaves the old schema; when it works it is recorded, and a checked backup was made before."""
+    """A step that fails leaves the old schema; when it works it is recorded, and a checked backup was made before.
+
+    Case 49 of `tests/fault/README.md`.
+    """
     store = desk.open()
     desk.log(store, "s1.jsonl")
     store.close()
