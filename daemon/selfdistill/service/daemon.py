@@ -10,11 +10,20 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, CannotCreate, InternalError, SelfdistillError, StoreBusy, StoreFull
+from selfdistill.errors import (
+    AlreadyRunning,
+    CannotCreate,
+    InternalError,
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
 from selfdistill.service.asker import AskerThread
+from selfdistill.service.pausing import PAUSE_SECONDS
 from selfdistill.service.reporting import without_store
 from selfdistill.service.status import State, write
-from selfdistill.service.worker import PAUSE_SECONDS, Worker
+from selfdistill.service.worker import Worker
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -91,7 +100,10 @@ class Daemon:
             return InternalError.exit_code if code is None else code
         if code is not None:
             self._last_word(worker, code)
-        assembly.store.close()
+        if isinstance(self._failure, StoreCorrupt):
+            assembly.store.abandon()
+        else:
+            assembly.store.close()
         return code
 
     def _body(self, worker: Worker) -> None:
@@ -175,7 +187,8 @@ class Daemon:
         failure = self._failure
         if isinstance(failure, StoreFull | StoreBusy):
             return self._sit_out(failure)
-        if isinstance(failure, SelfdistillError):
+        # A damaged store is put right when the next worker opens it.
+        if isinstance(failure, SelfdistillError) and not isinstance(failure, StoreCorrupt):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)
             return failure.exit_code
         now = time.monotonic()

@@ -11,6 +11,8 @@ from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive
+from selfdistill.store.purging import Mark, Purged, Scope
+from selfdistill.store.rescue import Rescue, put_right
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
 from selfdistill.store.store import Store
@@ -25,9 +27,13 @@ __all__ = [
     "Delivery",
     "Derive",
     "KnownLog",
+    "Mark",
     "PendingLog",
     "ProjectRef",
+    "Purged",
+    "Rescue",
     "Ruling",
+    "Scope",
     "SetAside",
     "SourceCensus",
     "Standing",
@@ -41,4 +47,5 @@ __all__ = [
     "Week",
     "Words",
     "counted_session",
+    "put_right",
 ]
