@@ -15,6 +15,7 @@ from selfdistill.store.purging import Mark, Purged, Scope
 from selfdistill.store.rescue import Rescue, put_right
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
+from selfdistill.store.sealing import condemn
 from selfdistill.store.store import Store
 from selfdistill.store.uses import WEEK_SECONDS, Telling, Use, Week
 
@@ -46,6 +47,7 @@ __all__ = [
     "VerdictKind",
     "Week",
     "Words",
+    "condemn",
     "counted_session",
     "put_right",
 ]
