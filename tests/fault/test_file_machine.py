@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,8 +40,8 @@ HOUR_SECONDS = 3600.0
 class Tally:
     """A distiller that finds something in each record: its id."""
 
-    name: ClassVar[str] = "tally"
-    version: ClassVar[int] = 1
+    name = "tally"
+    version = 1
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """One finding for each event."""
@@ -324,14 +323,14 @@ def budget(examples: int) -> settings:
     )
 
 
-class TestFileActions(FileActions.TestCase):  # type: ignore[name-defined,misc]
+class TestFileActions(FileActions.TestCase):  # type: ignore[valid-type,misc]
     """Some examples with each run."""
 
     settings = budget(EXAMPLES)
 
 
 @pytest.mark.full
-class TestManyFileActions(FileActions.TestCase):  # type: ignore[name-defined,misc]
+class TestManyFileActions(FileActions.TestCase):  # type: ignore[valid-type,misc]
     """As many as Vector runs of its own machine (`lib/file-source`)."""
 
     settings = budget(MANY_EXAMPLES)

@@ -160,7 +160,7 @@ def test_case_62_hanging_worker(tmp_path: Path) -> None:
         try:
             with injected(daemon.pid, "pread64:delay_enter=60000000", path=home.claude / NAME):
                 until(lambda: home.status().get("state"), "a daemon")
-                heard = []
+                heard: list[bytes] = []
                 with suppress(TimeoutError):  # it would ping twenty times in that
                     while len(heard) < 200:
                         heard.append(supervisor.recv(4096))
