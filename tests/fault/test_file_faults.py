@@ -83,6 +83,12 @@ def other_session(number: int, data: bytes = DATA) -> bytes:
     return data.replace(NAME[:8].encode(), mark)
 
 
+def findings(home: Home) -> int:
+    """How many findings are stored, each of them once."""
+    with home.assembly() as assembly:
+        return int(assembly.store._database.rows("SELECT count(*) FROM findings")[0][0])
+
+
 def of_whole(directory: Path, data: bytes) -> list[dict[str, Any]]:
     """The lessons of a log with these bytes, read in one go."""
     alone = Home(directory / "whole", AT_ONCE_ANYWHERE)
@@ -176,6 +182,7 @@ class TestRewritten:
             distil(home)
         assert records(home) == 2 * (len(LINES) + 1)
         assert lessons(home) == of_whole(tmp_path, filler + DATA)
+        assert findings(home) == findings(Home(tmp_path / "whole", AT_ONCE_ANYWHERE))
 
 
 class TestNoPlainFile:

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,8 +40,8 @@ HOUR_SECONDS = 3600.0
 class Tally:
     """A distiller that finds something in each record: its id."""
 
-    name: ClassVar[str] = "tally"
-    version: ClassVar[int] = 1
+    name = "tally"
+    version = 1
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """One finding for each event."""

@@ -382,7 +382,7 @@ class TestTheProcess:
             assert time.monotonic() - begun < 2
         assert home.status()["state"] == "stopped"
         left = sorted(path.name for path in home.state.iterdir())
-        assert left == [".initialised", "daemon.lock", "hints", "lessons.db", "status.toml"]
+        assert left == [".initialised", "daemon.lock", "hints", "lessons.db", "lessons.db.lock", "status.toml"]
         home.command("status", expect=3)
 
     def test_in_the_middle_of_a_huge_log_it_ends_within_5_seconds(self, tmp_path: Path) -> None:
@@ -441,21 +441,14 @@ class TestTheProcess:
         """A store that cannot be made for want of room is a pause: SIGTERM ends it with 0, and with room it goes on."""
         home = Home(tmp_path)
         home.fill()
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         for goes_on in (False, True):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # the status file fits, the store does not
-            try:
-                context = home.daemon(wait=False)
-                daemon = context.__enter__()
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-            with contextlib.ExitStack() as stack:
-                stack.push(context)
+            # The status file fits, the store does not.
+            with home.daemon(wait=False, limits={"RLIMIT_FSIZE": 8192}) as daemon:
                 until(lambda: home.status().get("state") == "paused", "a pause")
                 assert home.status()["pid"] == daemon.pid
                 assert "lessons.db" in home.status()["reason"]
                 if goes_on:
-                    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
+                    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE))
                     daemon.send(signal.SIGHUP)  # else it looks again after a minute
                     home.waits_for(len(expected))
         assert home.lessons() == expected

@@ -133,7 +133,7 @@ def test_plain_unit_needs_no_namespace() -> None:
 
 
 def test_launchd_agent() -> None:
-    """The plist has keys that launchd knows: restart after a crash only, 15 s to end, in the background, private (case 62)."""
+    """The plist has keys launchd knows: back after a crash only, 15 s to end, in the background, private (case 62)."""
     with (REPOSITORY / "launchd" / "dev.selfdistill.daemon.plist").open("rb") as file:
         agent = plistlib.load(file)
     kinds = {name: type(value) for name, value in agent.items()}

@@ -20,9 +20,10 @@ from selfdistill.errors import (
     StoreFull,
 )
 from selfdistill.service.asker import AskerThread
+from selfdistill.service.pausing import PAUSE_SECONDS
 from selfdistill.service.reporting import without_store
 from selfdistill.service.status import State, write
-from selfdistill.service.worker import PAUSE_SECONDS, Worker
+from selfdistill.service.worker import Worker
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

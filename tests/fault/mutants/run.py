@@ -1,6 +1,6 @@
 """Breaks our own code on purpose, one break at a time, and looks whether the tests notice.
 
-Usage: python tests/fault/mutants/run.py [--only WORDS] [--json]
+Usage: PYTHONPATH=tests python -m fault.mutants.run [--only WORDS] [--json]
 
 Each mutant of `breaks.py` is applied to a temporary copy of the package, which is imported instead of the real one; the
 real tree is never touched. A mutant is caught if a test fails (or hangs) under it that passes without it. Exit code 1
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from breaks import MUTANTS, Mutant
+from fault.mutants.breaks import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "daemon" / "selfdistill"
