@@ -4,7 +4,7 @@ Empty: it is open, or its process was killed. `sealed SIZE DIGEST`: it was close
 this since. `damaged REASON`: SQLite found it damaged while somebody worked with it.
 
 Why a seal: SQLite keeps no checksums of pages, and `quick_check` looks at their structure, so a byte that rots inside a
-text goes unseen (70 of 200 random changes, bench/corruptions.py). Reading the file costs what the check costs.
+text goes unseen (2 of 11 such changes, bench/corruptions.py). Reading the file costs what the check costs.
 """
 
 from __future__ import annotations
