@@ -265,7 +265,7 @@ MUTANTS: Final = (
         "store/database.py",
         '"SAVEPOINT nested" if nested else "BEGIN IMMEDIATE"',
         '"SAVEPOINT nested" if nested else "BEGIN"',
-        ("tests/unit/store", "tests/property/test_run_promises.py::TestRuns"),
+        ("tests/unit/store", "tests/property/test_run_promises.py"),
     ),
     Mutant(
         "read a renamed log anew",
