@@ -41,7 +41,11 @@ FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers", 
 CONFINED = {
     "watchdog": (("ingest/watching.py",), "anywhere"),
     "anthropic": (("distill/llm/client.py",), "inside"),
-    "sqlite3": (("store/*", "ingest/foreign.py"), "anywhere"),  # ours, and that of another program
+    # Ours, another program's, and what agents start without the package (see its docstring).
+    "sqlite3": (("store/*", "ingest/foreign.py", "recall/hook.py"), "anywhere"),
+    "mcp": (("service/mcp_server.py",), "inside"),
+    "mcp_types": (("service/mcp_server.py",), "inside"),
+    "anyio": (("service/mcp_server.py",), "inside"),
     "rich": (("cli/*",), "inside"),
     "argparse": (("cli/*",), "anywhere"),
 }
@@ -61,7 +65,9 @@ PURE = (
     *(f"distill/llm/{name}.py" for name in ("asking", "budget", "choosing", "danger", "exchange", "excerpts", "known")),
     *(f"distill/llm/{name}.py" for name in ("patience", "prices", "prompt", "reply", "schema", "soundness")),
     "distill/llm/transcript.py",
-    "recall/*.py",
+    *(f"recall/{name}.py" for name in ("cues", "languages", "moments", "opportunities", "ranking", "situations")),
+    "service/diagnosis.py",
+    "service/units.py",
 )
 IMPURE_MODULES = {
     *("glob", "io", "multiprocessing", "os", "queue", "random", "secrets", "selectors", "shutil", "signal", "socket"),
@@ -74,8 +80,9 @@ IMPURE_METHODS = {
 }
 
 # A thread's body must not die unheard, and watchdog's threads die for good of one exception (its issue #427): our
-# event handler and our handler of its log run inside them.
+# event handler and our handler of its log run inside them. An agent that waits for its hook must never see it fail.
 CATCH_ALL_ALLOWED = {"ingest/watching.py", "ingest/hints.py", "service/daemon.py", "service/asker.py"}
+CATCH_ALL_ALLOWED |= {"recall/answering.py"}
 
 
 @dataclass(frozen=True)
@@ -297,8 +304,9 @@ def plant(package: Path, path: str, text: str) -> Path:
         (check_confined, "ingest/scanning.py", "import watchdog.events", "ingest/watching.py only"),
         (check_confined, "distill/llm/client.py", "import anthropic", "inside the function"),
         (check_confined, "distill/llm/prompt.py", "def f():\n    import anthropic", "client.py only"),
-        (check_confined, "service/a.py", "from sqlite3 import connect", "ingest/foreign.py only"),
-        (check_confined, "ingest/reading.py", "import sqlite3", "ingest/foreign.py only"),
+        (check_confined, "service/a.py", "from sqlite3 import connect", "recall/hook.py only"),
+        (check_confined, "ingest/reading.py", "import sqlite3", "recall/hook.py only"),
+        (check_confined, "cli/a.py", "def f():\n    import mcp.server", "service/mcp_server.py only"),
         (check_confined, "cli/a.py", "from rich.table import Table", "inside the function"),
         (check_confined, "service/a.py", "import argparse", "cli/* only"),
         (check_purity, "signals/a.py", "import time", "imports time"),

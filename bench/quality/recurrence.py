@@ -8,10 +8,10 @@ message says a cause. What came to the log as a copy of an earlier record counts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from bench.quality.data import Log, Reader, project_logs, say
@@ -90,10 +90,17 @@ def measure(data: Path) -> list[Metric]:
     ]
 
 
-def replay(data: Path) -> tuple[list[Case], Counter[str]]:
-    """Every session of every project as a case, in time order; and how many failures were left out, by class."""
-    left_out: Counter[str] = Counter()
-    cases: list[Case] = []
+class Met(NamedTuple):
+    """A session, what sessions before it had taught, and the uids of their records: what repeats them is a copy."""
+
+    log: Log
+    played: Played
+    teller: Teller
+    seen: frozenset[str]
+
+
+def sessions(data: Path) -> Iterator[Met]:
+    """Every session of every project, project by project in time order."""
     reader = Reader()
     for logs in _by_project(project_logs(data)).values():
         known = Known()
@@ -103,24 +110,28 @@ def replay(data: Path) -> tuple[list[Case], Counter[str]]:
             if source is None:
                 continue
             played = play(source, log)
-            cases.append(_case(log, played, known, seen, left_out))
+            yield Met(log, played, Teller(known.lessons_for(played.uids)), frozenset(seen))
             seen |= played.uids
             known.learn(played)
     reader.tell("recurrence")
-    return cases, left_out
 
 
-def _case(log: Log, played: Played, known: Known, seen: set[str], left_out: Counter[str]) -> Case:
+def replay(data: Path) -> tuple[list[Case], Counter[str]]:
+    """Every session of every project as a case, in time order; and how many failures were left out, by class."""
+    left_out: Counter[str] = Counter()
+    return [case_of(met, left_out) for met in sessions(data)], left_out
+
+
+def case_of(met: Met, left_out: Counter[str]) -> Case:
     """What a session shows when only earlier sessions have taught."""
-    case = Case(log.project, log.name)
-    lessons = known.lessons_for(played.uids)
-    teller = Teller(lessons)
+    case = Case(met.log.project, met.log.name)
+    teller = met.teller
     heard: frozenset[str] = frozenset()
-    for call in played.calls:
-        if call.uid in seen:
+    for call in met.played.calls:
+        if call.uid in met.seen:
             left_out["copy"] += 1 if call.failed else 0
         elif call.failed:
-            case.failures += _failures(call, teller, left_out)
+            case.failures += failures_of(call, teller, left_out)
         elif call.finished:
             case.harmless += 1
             query = msgspec.structs.replace(call.query, told=heard)
@@ -131,7 +142,7 @@ def _case(log: Log, played: Played, known: Known, seen: set[str], left_out: Coun
     return case
 
 
-def _failures(call: Call, teller: Teller, left_out: Counter[str]) -> Iterable[Later]:
+def failures_of(call: Call, teller: Teller, left_out: Counter[str]) -> Iterable[Later]:
     """A failed call as later failures, one for each of its causes."""
     step = call.step
     blame = step.failure.blame if step is not None and step.failure is not None else None

@@ -11,8 +11,9 @@ import msgspec
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
 from selfdistill.model import Finding, Lesson, Sighting, StoredFinding
-from selfdistill.recall.ranking import Candidate, candidate, word_scores
-from selfdistill.recall.situations import Query, situation
+from selfdistill.recall.hook import word_scores
+from selfdistill.recall.ranking import Candidate, as_moment, candidate
+from selfdistill.recall.situations import Query
 
 if TYPE_CHECKING:
     from bench.quality.replay import Played
@@ -64,15 +65,16 @@ class Teller:
     def __init__(self, candidates: list[Candidate]) -> None:
         self.candidates = candidates
 
-    def by_words(self, query: Query, limit: int) -> list[str]:
-        """The ids of the best lessons by BM25 alone."""
-        scores = word_scores(situation(query).words, self.candidates)
+    def by_words(self, query: Query, limit: int, among: Sequence[Candidate] | None = None) -> list[str]:
+        """The ids of the best lessons by BM25 alone; `among`: of these only."""
+        chosen = self.candidates if among is None else among
+        scores = word_scores(as_moment(query).words, [one.known.words for one in chosen])
         order = sorted(range(len(scores)), key=lambda at: -scores[at])
-        return [self.candidates[at].lesson.id for at in order[:limit] if scores[at]]
+        return [chosen[at].lesson.id for at in order[:limit] if scores[at]]
 
-    def by_time(self, limit: int) -> list[str]:
-        """The ids of the lessons seen last."""
-        lessons: list[Lesson] = [one.lesson for one in self.candidates]
+    def by_time(self, limit: int, among: Sequence[Candidate] | None = None) -> list[str]:
+        """The ids of the lessons seen last; `among`: of these only."""
+        lessons: list[Lesson] = [one.lesson for one in (self.candidates if among is None else among)]
         return [one.id for one in sorted(lessons, key=lambda one: -(one.last_seen or 0.0))[:limit]]
 
 

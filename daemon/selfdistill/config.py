@@ -161,6 +161,11 @@ class Places(Struct, frozen=True):
         """Directory in which an empty file says "look now"."""
         return self.state / "hints"
 
+    @property
+    def spool(self) -> Path:
+        """Directory in which hooks note what they have told."""
+        return self.state / "spool"
+
 
 def places(home: Path, environment: Mapping[str, str], platform: str = sys.platform) -> Places:
     """Where config and state live for a user with this home and environment (XDG; Library on macOS)."""

@@ -11,6 +11,7 @@
     │   ├── StoreFull           the disk or a quota is full (temporary)
     │   ├── StoreBusy           another process holds the write lock (temporary)
     │   └── CursorMoved         another process distilled the same bytes first: drop this work
+    ├── ServiceProblem      71  systemd or launchd is not there, or refuses
     ├── CannotCreate        73  a file or directory of ours cannot be made
     ├── PermissionProblem   77  a file or directory of ours is not ours, or open to others
     ├── ConfigError         78  the configuration file cannot be used
@@ -81,6 +82,12 @@ class StoreBusy(StoreError):
 
 class CursorMoved(StoreError):
     """Another process committed the same log first; our work is dropped, nothing was written."""
+
+
+class ServiceProblem(SelfdistillError):
+    """The supervisor, systemd or launchd, is not there, or did not do what it was asked to."""
+
+    exit_code = 71
 
 
 class CannotCreate(SelfdistillError):

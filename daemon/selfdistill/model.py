@@ -280,6 +280,7 @@ class Mishap(Struct, frozen=True, omit_defaults=True):
     cause: str
     at: float | None = None
     cwd: str = ""
+    began: float | None = None  # when the call was made; `at` is when it had failed
 
 
 class Scope(StrEnum):
@@ -309,7 +310,10 @@ class Sighting(Struct, frozen=True, omit_defaults=True):
 
 
 class StoredFinding(Struct, frozen=True):
-    """A finding as the store keeps it: what all copies share, and every place it was seen."""
+    """A finding as the store keeps it: what all copies share, and every place it was seen.
+
+    `imported`: it came in a file from elsewhere. `adopted`: a person merged its lesson into the one it is loaded for.
+    """
 
     id: str
     distiller: str
@@ -318,6 +322,8 @@ class StoredFinding(Struct, frozen=True):
     remote: str  # git remote of the project, "" if it has none
     finding: Finding
     sightings: tuple[Sighting, ...]
+    imported: bool = False
+    adopted: bool = False
 
 
 class Lesson(Struct, frozen=True, omit_defaults=True):
@@ -344,10 +350,13 @@ class Lesson(Struct, frozen=True, omit_defaults=True):
     prefers: str = ""
     over: str = ""
     first_session: str = ""
-    helped: int = 0
+    helped: int = 0  # sessions that were told, in which the failure could have come and did not
     recurred: int = 0  # later sessions in which a failure came that the lesson covers
     created_at: float | None = None
     updated_at: float | None = None
+    recurred_told: int = 0  # sessions that were told, had a chance, and in which the failure came all the same
+    reason: str = ""  # why it is archived where no person did it
+    feedback: int = 0  # agents' sessions that called it helpful, less those that did not
 
 
 class Stat(Struct, frozen=True, array_like=True, gc=False):

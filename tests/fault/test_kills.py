@@ -39,7 +39,7 @@ def bench(name: str, *words: str, seconds: float) -> dict[str, Any]:
 @pytest.mark.parametrize("kills", [40, pytest.param(10_000, marks=pytest.mark.full)])
 def test_case_01_kills_at_random(kills: int) -> None:
     """After many kills findings, sightings, lessons, cursors and record counts are those of one undisturbed pass."""
-    life = "150" if kills < 1000 else "80"
+    life = "400" if kills < 1000 else "80"
     told = bench("kills", "--kills", str(kills), "--life-ms", life, seconds=120 + kills)
     assert told["lost"] == told["doubled"] == {}
     assert told["integrity_check"] == "ok"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -220,7 +221,7 @@ class TestSettling:
                 file.write(b"\n")
             until(lambda: cursor_offset(home, path) == len(b"".join(LINES)), "its newline")
             until(lambda: home.status()["backlog"] == 0, "nothing left")
-            assert home.source()["records_total"] == len(LINES)
+            until(lambda: home.source()["records_total"] == len(LINES), "each of them once")
 
     def test_a_busy_log_with_a_torn_end_is_not_forgotten(self, tmp_path: Path) -> None:
         """A log that is cut by the longest wait in the middle of a line is taken up again when it rests."""
@@ -270,7 +271,7 @@ class TestWhatHappensToLogs:
                 file.write(LINES[0].replace(b'"uuid": "', b'"uuid": "0'))
             until(lambda: home.source()["records_total"] == records - 15 + 1, "the one new record")
             home.waits_for(len(expected))
-            assert home.source("codex")["records_total"] == 15
+            until(lambda: home.source("codex")["records_total"] == 15, "the rollout's records, once")
         assert home.lessons() == expected
 
     def test_a_root_that_appears_later(self, tmp_path: Path, expected: list[dict[str, Any]]) -> None:
@@ -381,7 +382,7 @@ class TestTheProcess:
             assert time.monotonic() - begun < 2
         assert home.status()["state"] == "stopped"
         left = sorted(path.name for path in home.state.iterdir())
-        assert left == [".initialised", "daemon.lock", "hints", "lessons.db", "status.toml"]
+        assert left == [".initialised", "daemon.lock", "hints", "lessons.db", "lessons.db.lock", "status.toml"]
         home.command("status", expect=3)
 
     def test_in_the_middle_of_a_huge_log_it_ends_within_5_seconds(self, tmp_path: Path) -> None:
@@ -435,6 +436,32 @@ class TestTheProcess:
             until(lambda: home.status().get("total_lessons"), "lessons under the new settings")
             assert home.status()["pid"] == daemon.pid
             assert "last_error" not in home.status()
+
+    def test_a_disk_that_is_full_from_the_start(self, tmp_path: Path, expected: list[dict[str, Any]]) -> None:
+        """A store that cannot be made for want of room is a pause: SIGTERM ends it with 0, and with room it goes on."""
+        home = Home(tmp_path)
+        home.fill()
+        for goes_on in (False, True):
+            # The status file fits, the store does not.
+            with home.daemon(wait=False, limits={"RLIMIT_FSIZE": 8192}) as daemon:
+                until(lambda: home.status().get("state") == "paused", "a pause")
+                assert home.status()["pid"] == daemon.pid
+                assert "lessons.db" in home.status()["reason"]
+                if goes_on:
+                    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE))
+                    daemon.send(signal.SIGHUP)  # else it looks again after a minute
+                    home.waits_for(len(expected))
+        assert home.lessons() == expected
+
+    def test_a_half_line_is_told(self, tmp_path: Path) -> None:
+        """A last line that was never finished is no longer waited for, but counted; finished, it is not."""
+        home = Home(tmp_path, AT_ONCE_ANYWHERE)
+        whole = SESSIONS[NAME]
+        (home.claude / NAME).write_bytes(whole[:-40])
+        with home.daemon():
+            until(lambda: home.source().get("tails") == 1 and home.status()["backlog"] == 0, "a tail")
+            (home.claude / NAME).write_bytes(whole)
+            until(lambda: home.source().get("tails") == 0 and home.status()["backlog"] == 0, "no tail")
 
     def test_too_little_room_is_a_pause(self, tmp_path: Path) -> None:
         """Below `min_free_mib` the state is `paused` and nothing is lost; with room it goes on by itself (case 45)."""

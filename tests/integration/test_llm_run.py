@@ -203,12 +203,14 @@ class TestTrouble:
         ("step", "state", "calls"),
         [
             (Misbehaviour.UNAUTHORISED, "blocked", 1),
+            (Misbehaviour.FORBIDDEN, "blocked", 1),
             (Misbehaviour.UNKNOWN, "blocked", 1),
             (Misbehaviour.POOR, "blocked", 1),
             (Misbehaviour.LIMITED, "waiting", 1),
             (Misbehaviour.BROKEN, "waiting", 1),
             (Misbehaviour.HTML, "waiting", 1),
             (Misbehaviour.SHORT, "waiting", 1),
+            (Misbehaviour.BAD, "ready", 2),
             (Misbehaviour.LARGE, "ready", 2),
             (Misbehaviour.ECHO, "ready", 2),
         ],
@@ -224,6 +226,46 @@ class TestTrouble:
         told = place.model()
         assert (told["state"], told["owed_sessions"]) == (state, 1)
         assert len(place.server.calls()) == calls, "a second run waits, or leaves the quarantined session alone"
+
+    @pytest.mark.parametrize("step", [Misbehaviour.BAD, Misbehaviour.LARGE])
+    def test_refused_session_is_set_aside(self, place: Kitchen, step: Misbehaviour) -> None:
+        """A session that is refused is asked about once more, with less, then left alone for a week; others go on."""
+        place.configure(budget_tokens=1000)
+        long = Claude("a9")
+        for number in range(40):
+            long.say(f"No, not so: strain the tea of pot {number} twice.").answer("Strained.")
+        long.write(place.home, at=LONG_AGO + 60)
+        place.server.otherwise = lambda asked: step if b"strain the tea" in asked.body else LESSON
+        made = place.manifest()
+        assert (made["lessons_generated"], place.model()["owed_sessions"]) == (1, 1)
+        whole, half, other = (len(asked.body) for asked in place.server.calls())
+        assert other < half < 0.9 * whole
+        place.later_seconds = 6 * 86_400.0
+        place.manifest()
+        assert len(place.server.calls()) == 3
+        place.later_seconds = 8 * 86_400.0
+        place.manifest()
+        assert len(place.server.calls()) == 5
+
+    @pytest.mark.parametrize("step", [Misbehaviour.LIMITED, Misbehaviour.UNAUTHORISED])
+    def test_hour_is_waited_out(self, place: Kitchen, step: Misbehaviour) -> None:
+        """What the service asks to wait, or what only a person can mend, is waited for by every later run."""
+        place.server.script(step)
+        for place.later_seconds in (0.0, 60.0, 3500.0):
+            place.manifest()
+        assert len(place.server.calls()) == 1
+        assert place.model()["reason"]
+        place.later_seconds = 3700.0
+        assert place.manifest()["analysis_mode"] == "llm"
+
+    def test_another_key_is_tried_at_once(self, place: Kitchen) -> None:
+        """Refused because of its key, a service is asked again as soon as there is another one."""
+        place.server.script(Misbehaviour.UNAUTHORISED)
+        place.configure(mode="on")
+        place.manifest(ANTHROPIC_API_KEY=KEY)
+        place.manifest(ANTHROPIC_API_KEY=KEY)
+        assert len(place.server.calls()) == 1
+        assert place.manifest(ANTHROPIC_API_KEY=KEY + "2")["analysis_mode"] == "llm"
 
     def test_cap_is_kept(self, place: Kitchen) -> None:
         """A call that might cost more than is left of the day's money is not made."""

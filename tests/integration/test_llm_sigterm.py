@@ -116,9 +116,10 @@ def test_daemon_leaves_its_asker_behind(tmp_path: Path, server: MessagesServer) 
 
 
 def test_run_ends_at_once(tmp_path: Path, server: MessagesServer) -> None:
-    """A `run --model` ends by SIGTERM wherever it is; what it distilled stays, and the model is still owed."""
+    """A `run --model` ends by SIGTERM wherever it is; what it distilled stays; what was being asked is told of."""
     places = ("import", "name", "answer")
     words = ("run", "--model", "claude-haiku-4-5")
     stuck = [Stuck(tmp_path / where, where, server, *words) for where in places]
     assert codes_after_sigterm(stuck) == {-signal.SIGTERM}
     assert [one.left() for one in stuck] == [(1, 1)] * 3
+    assert "being asked by another process: 1" in stuck[0].home.command(*words)

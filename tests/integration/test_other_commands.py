@@ -11,11 +11,22 @@ from typing import Any
 
 import pytest
 
+from agent_logs import Log, fixtures
+from homes import Home
 from invented import CLAUDE, CODEX, FIXTURES, SAMPLE, Claude, distil, mended, put, repaired, run, state_of
 from selfdistill.cli.main import COMMANDS
+from selfdistill.config import Config
+from selfdistill.service.assembly import assemble
+from selfdistill.service.inspecting import Inspection, inspect
+from selfdistill.service.one_pass import one_pass
+from selfdistill.service.running import Selection
+from selfdistill.sources import SOURCES
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
+FIRST_AGENTS = ("claude_code", "codex")
+LINES = sorted([*SAMPLE.rglob("*.jsonl"), *(log for name in FIRST_AGENTS for log in (FIXTURES / name).glob("*.jsonl"))])
+OTHERS = [log for log in fixtures() if log.source.name not in FIRST_AGENTS]
 SAMPLE_LOG = SAMPLE / "claude" / "5f0c1e52-7d14-4f0a-9c55-0e2b6a1d7711.jsonl"
 
 
@@ -174,10 +185,8 @@ class TestInspect:
         assert set(shown["outcome"]) >= {"verdict", "failure_probability"}
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize(
-        "log", sorted([*FIXTURES.rglob("*.jsonl"), *SAMPLE.rglob("*.jsonl")]), ids=lambda log: log.stem
-    )
-    def test_every_invented_log(self, tmp_path: Path, log: Path) -> None:
+    @pytest.mark.parametrize("log", LINES, ids=lambda log: log.stem)
+    def test_every_log_of_the_first_agents(self, tmp_path: Path, log: Path) -> None:
         """Every log can be inspected, and what it teaches is what `run` learns from it."""
         shown = asked(tmp_path, "inspect", log)
         copy = tmp_path / (CODEX if log.parent.name == "codex" else CLAUDE) / log.name
@@ -186,6 +195,18 @@ class TestInspect:
         made = distil(tmp_path, state_of(tmp_path))[0].manifest
         keys = {finding["merge_key"] for finding in shown["findings"]}
         assert made.lessons_generated == (0 if shown["session"].get("ignored") else len(keys))
+
+    @pytest.mark.parametrize("log", OTHERS, ids=repr)
+    def test_every_log_of_the_other_agents(self, tmp_path: Path, log: Log) -> None:
+        """Documents, sessions of databases, texts and other lines: what `inspect` finds is what `run` would learn."""
+        told = inspect(log.path, str)
+        assert isinstance(told, Inspection)
+        home = Home(tmp_path)
+        assembly = assemble(Config(), home.places(), home.path, {}, rehearsal=True)
+        with assembly.store:
+            made = one_pass(assembly, Selection(paths=(log.path,), dry_run=True)).manifest
+        keys = {finding.merge_key for finding in told.findings}
+        assert made.lessons_generated == (0 if told.session.ignored else len(keys))
 
     def test_for_people(self, tmp_path: Path) -> None:
         """The timeline shows calls, failures, signals, episodes, findings and the outcome."""
@@ -259,7 +280,7 @@ class TestConfig:
         path.chmod(0o600)
         shown = tomllib.loads(run(tmp_path, "config", "show").stdout)
         assert (shown["settling"]["settle_seconds"], shown["settling"]["max_wait_minutes"]) == (7, 30)
-        assert set(shown["sources"]) == {"claude_code", "codex", "role_content"}
+        assert set(shown["sources"]) == {source.name for source in SOURCES}
         assert asked(tmp_path, "config", "show") == shown
         assert run(tmp_path, "config", "path").stdout.strip() == str(path)
         assert asked(tmp_path, "config", "check")["ok"]
@@ -287,7 +308,7 @@ class TestReadme:
         rows = re.findall(r"^\| `selfdistill (\w+)([^`]*)` \| (.*) \|$", README, re.MULTILINE)
         assert len(rows) >= len(COMMANDS)
         for command, more, text in rows:
-            action = [word for word in more.split() if word.islower()] if command == "lessons" else []
+            action = [word for word in more.split() if word.islower()] if command in {"lessons", "hooks"} else []
             shown = run(tmp_path, command, *action, "--help").stdout
             for option in re.findall(r"`(--[\w-]+)", text):
                 assert option in shown, (command, option)

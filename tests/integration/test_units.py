@@ -11,9 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from selfdistill.cli.daemon_command import FOR_GOOD
+from selfdistill.service.units import Installation, systemd_drop_in, systemd_unit
+
 REPOSITORY = Path(__file__).parents[2]
 BASE_EXPOSURE = 6.5
 HARDENED_EXPOSURE = 2.0
+# launchd.plist(5): launchd ignores a key that it does not know, or whose value is of another kind, without a word.
+LAUNCHD_KEYS = {
+    **dict.fromkeys(("Label", "ProcessType", "StandardOutPath", "StandardErrorPath"), str),
+    **dict.fromkeys(("RunAtLoad", "LowPriorityIO"), bool),
+    **dict.fromkeys(("ThrottleInterval", "ExitTimeOut", "Nice", "Umask"), int),
+    **dict.fromkeys(("KeepAlive", "EnvironmentVariables"), dict),
+    "ProgramArguments": list,
+}
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="NOT TESTED: systemd-analyze is not installed here"
@@ -47,6 +58,24 @@ def settings(path: Path) -> dict[str, str]:
     parser.optionxform = str  # type: ignore[method-assign, assignment]  # systemd's keys have capitals
     parser.read(path)
     return dict(parser["Service"])
+
+
+@needs_systemd
+def test_systemd_accepts_what_is_written(tmp_path: Path) -> None:
+    """The same for the files that `service install` writes, whatever is in the paths."""
+    odd = tmp_path / 'a "b" \\c'
+    program = tmp_path / "a b %c $d" / "selfdistill"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    made = Installation(program, odd, ("--config", str(odd)), {"CODEX_HOME": str(odd)}, ("GROK_HOME",))
+    unit = tmp_path / "selfdistill.service"
+    unit.write_text(systemd_unit(made))
+    drop_in = tmp_path / "selfdistill.service.d" / "hardening.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(systemd_drop_in(made))
+    done = analyze(tmp_path, "--user", "verify", str(unit))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @needs_systemd
@@ -88,7 +117,7 @@ def test_unit_keeps_its_promises() -> None:
     assert unit["WatchdogSec"] == "120"
     assert unit["TimeoutStopSec"] == "15"
     assert unit["Restart"] == "on-failure"
-    assert set(unit["RestartPreventExitStatus"].split()) >= {"77", "78"}
+    assert set(unit["RestartPreventExitStatus"].split()) == {str(code) for code in FOR_GOOD} >= {"77", "78"}
     assert unit["UMask"] == "0077"
     assert unit["ExecStart"] == "%h/.local/bin/selfdistill daemon"
 
@@ -104,13 +133,15 @@ def test_plain_unit_needs_no_namespace() -> None:
 
 
 def test_launchd_agent() -> None:
-    """The plist parses: restart after a crash only, 15 s to end, in the background, private files (case 62)."""
+    """The plist has keys launchd knows: back after a crash only, 15 s to end, in the background, private (case 62)."""
     with (REPOSITORY / "launchd" / "dev.selfdistill.daemon.plist").open("rb") as file:
         agent = plistlib.load(file)
+    kinds = {name: type(value) for name, value in agent.items()}
+    assert kinds == {name: LAUNCHD_KEYS[name] for name in agent}
     assert agent["Label"] == "dev.selfdistill.daemon"
-    assert agent["ProgramArguments"][1:] == ["daemon"]
+    assert agent["ProgramArguments"][1:] == ["daemon", "--launchd"]
     assert agent["KeepAlive"] == {"SuccessfulExit": False}
-    assert (agent["ThrottleInterval"], agent["ExitTimeOut"], agent["Umask"]) == (10, 15, 0o077)
+    assert (agent["ThrottleInterval"], agent["ExitTimeOut"], agent["Umask"]) == (60, 15, 0o077)
     assert (agent["ProcessType"], agent["LowPriorityIO"]) == ("Background", True)
     paths = [agent["ProgramArguments"][0], agent["StandardOutPath"], agent["StandardErrorPath"]]
     assert all(path.startswith("/Users/YOU/") for path in paths)

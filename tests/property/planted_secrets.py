@@ -6,11 +6,11 @@ import base64
 import json
 import random
 import string
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ALPHANUMERIC: Final = string.ascii_letters + string.digits
 HEXADECIMAL: Final = "0123456789abcdef"
@@ -19,7 +19,7 @@ URL_SAFE: Final = ALPHANUMERIC + "-_"
 
 def drawn(dice: random.Random, alphabet: str, length: int) -> str:
     """A random string with at least one digit and one letter."""
-    body = [dice.choice(alphabet) for _ in range(length)]
+    body = dice.choices(alphabet, k=length)
     body[length // 3] = "7"
     body[length // 2] = "A" if "A" in alphabet else "a"
     body[-1] = "9"
@@ -158,3 +158,33 @@ ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     "wrapped": wrapped,
     "base64": in_base64,
 }
+
+
+TRACE: Final = 12  # as many characters of a secret in a row, where much else is searched
+
+
+class Planted(NamedTuple):
+    """A secret as it is planted: the text around it, and what must not be found of it."""
+
+    text: str
+    secret: str
+
+    def traces(self) -> Iterator[str]:
+        """The pieces of the secret that give it away."""
+        return (self.secret[place : place + TRACE] for place in range(len(self.secret) - TRACE + 1))
+
+
+def kinds() -> list[str]:
+    """All kinds of secrets: by shape and by what stands before them."""
+    return [*PROVIDERS, *TEMPLATES]
+
+
+def planted(kind: str, encoding: str, seed: int) -> Planted:
+    """A secret of this kind in this encoding; in base64 it is the key itself, or a password with its user."""
+    if kind in PROVIDERS:
+        text, secret = provider_secret(kind, seed)
+    else:
+        text, secret = template_secret(kind, seed)
+        text = f"joe:{secret}" if encoding == "base64" else text
+    encoded = ENCODINGS[encoding](text)
+    return Planted(encoded, encoded.rstrip("=")[TRACE:] if encoding == "base64" else secret)

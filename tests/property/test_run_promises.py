@@ -43,8 +43,7 @@ from selfdistill.model import Event, Finding
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.running import Selection
 from selfdistill.sources import Source, for_path
-from selfdistill.store import Store
-from selfdistill.store.lessons import VerdictKind
+from selfdistill.store import Store, VerdictKind
 
 SHARED = Path(os.environ.get("SELFDISTILL_SHARED", Path(__file__).parents[3] / "shared"))
 MOST_STATE_BYTES = 64 * 1024

@@ -140,7 +140,8 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         "sightings": "SELECT name, sightings.* FROM sightings JOIN logs ON id = log_id",
         "lessons": "SELECT * FROM lessons",
         "shared": "SELECT * FROM shared_keys",
-        "mishaps": "SELECT project, cause, uid, name, mishaps.session, at FROM mishaps JOIN logs ON id = log_id",
+        "mishaps": "SELECT mishaps.project, cause, uid, name, mishaps.session, at, began"
+        " FROM mishaps JOIN logs ON id = log_id",
         "logs": "SELECT name, records_total, pending_since, distilled_size FROM logs",
     }
     rows = {name: store._database.rows(query) for name, query in queries.items()}

@@ -96,9 +96,6 @@ class Reply:
         }
 
 
-Step = Reply | Misbehaviour
-
-
 @dataclass(frozen=True)
 class Asked:
     """One request as it came."""
@@ -112,6 +109,21 @@ class Asked:
         """The body, decoded."""
         decoded: dict[str, Any] = json.loads(self.body)
         return decoded
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error whose message is the test's, followed by the whole request as it came."""
+
+    status: int
+    message: str
+
+    def body(self, asked: Asked) -> dict[str, Any]:
+        """The error as the API sends it."""
+        return _error("invalid_request_error", f"{self.message} {asked.headers} {asked.body.decode()}")
+
+
+Step = Reply | Refusal | Misbehaviour
 
 
 @dataclass
@@ -286,6 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(step, Reply):
             self.server.service.closing.wait(step.latency_seconds)
             self._send(200, step.body(asked.json()["model"]))
+        elif isinstance(step, Refusal):
+            self._send(step.status, step.body(asked))
         elif step in _STATUSES:
             status, kind, message, headers = _STATUSES[step]
             self._send(status, _error(kind, message), headers)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from selfdistill import logs
 from selfdistill.cli.settings import settings
-from selfdistill.errors import ConfigError, PermissionProblem
+from selfdistill.errors import AlreadyRunning, ConfigError, PermissionProblem, SelfdistillError, UsageError
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.daemon import Daemon
@@ -20,16 +20,37 @@ if TYPE_CHECKING:
     from selfdistill.cli.context import Context
     from selfdistill.config import Config
 
+# The same as RestartPreventExitStatus in the systemd unit (service/units.py).
+FOR_GOOD: Final = frozenset(kind.exit_code for kind in (UsageError, AlreadyRunning, PermissionProblem, ConfigError))
+
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """No arguments of its own; settings come from the configuration."""
+    """Settings come from the configuration; one word for a supervisor."""
+    parser.add_argument(
+        "--launchd",
+        action="store_true",
+        help="end with 0 where no restart heals (64, 69, 77, 78): launchd would start us every minute, for ever",
+    )
     parser.epilog = (
         "Ends with SIGTERM. SIGHUP reads the configuration again; one that cannot be used leaves the old in force. "
         "One daemon per state directory."
     )
 
 
-def run(_arguments: Namespace, context: Context) -> int:
+def run(arguments: Namespace, context: Context) -> int:
+    """Watch and distill until a signal; the exit code, or for launchd 0 where another start would not help."""
+    logs.set_up("info", Redactor(()))  # until the configuration is read
+    try:
+        code = _watch(context)
+    except SelfdistillError as error:
+        if not arguments.launchd or error.exit_code not in FOR_GOOD:
+            raise
+        logs.logger("daemon").error("ended_for_good", error=error.message, advice=error.advice, code=error.exit_code)
+        return 0
+    return 0 if arguments.launchd and code in FOR_GOOD else code
+
+
+def _watch(context: Context) -> int:
     """Watch and distill until a signal."""
     config = _in_force(settings(context))
     log = logs.logger("daemon")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from selfdistill.cli.lessons_command import shown
+from selfdistill.cli.lesson_screen import shown
 from selfdistill.cli.settings import settings
 from selfdistill.ingest.naming import printable
 from selfdistill.privacy.redaction import Redactor

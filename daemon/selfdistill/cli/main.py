@@ -1,6 +1,7 @@
 """The command line: finds the command, imports only that one, turns our errors into messages and exit codes.
 
-`status` is dispatched before anything else is imported: argparse alone would cost it a quarter of its time.
+`status` and `hook` are dispatched before anything else is imported: argparse alone would cost them a quarter of their
+time.
 """
 
 from __future__ import annotations
@@ -26,8 +27,16 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("run_command", "one pass now over the sessions that are due"),
     "daemon": ("daemon_command", "watch, distill and stay, in the foreground"),
     "status": ("status_command", "how the daemon is doing, from its status file alone"),
-    "lessons": ("lessons_command", "list, show, search and judge what was learned"),
+    "hooks": ("hooks_command", "lessons for your agents: install, uninstall or look at the hooks in their settings"),
+    "hook": ("hook_command", "what an agent's hook does: an event on standard input, lessons on standard output"),
+    "lessons": ("lessons_command", "list, show, search, review and judge what was learned"),
+    "export": ("export_command", "lessons into AGENTS.md or CLAUDE.md, as Markdown, or as JSON for another store"),
+    "mcp": ("mcp_command", "lessons and runs for agents over MCP, on standard input and output"),
     "inspect": ("inspect_command", "one log as a timeline: events, signals, outcome, and why"),
+    "retry": ("retry_command", "give sessions that were set aside after failures another chance"),
+    "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
+    "doctor": ("doctor_command", "look whether anything here stands in the way, and say what to do"),
+    "purge": ("purge_command", "remove for good what was kept of a project, a session or everything"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
 
@@ -64,6 +73,10 @@ def _dispatch(words: Sequence[str]) -> int:
         from selfdistill.cli import status_command  # noqa: PLC0415 - before anything heavier, see above
 
         return status_command.main(words)
+    if command == "hook":
+        from selfdistill.cli import hook_command  # noqa: PLC0415 - as above
+
+        hook_command.main(words)
     from selfdistill.errors import SelfdistillError  # noqa: PLC0415 - after the fast path
 
     try:
@@ -102,8 +115,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         prog="selfdistill",
         description="Distills your AI coding agents' conversation logs into lessons.",
-        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, 73 cannot create, "
-        "77 permission, 78 configuration; `status` has its own: see `selfdistill status --help`",
+        epilog="exit codes: 0 ok, 64 wrong usage, 69 another daemon runs, 70 internal, "
+        "71 no supervisor, 73 cannot create, 77 permission, 78 configuration; `status` and `doctor` have their own: "
+        "see their --help",
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="PATH", help="another configuration file")

@@ -95,6 +95,8 @@ def tell_asked(asked: Asked | None) -> None:
         print(f"not answered: {path}: {why}")
     if handed.submitted or handed.waiting:
         print(f"in batches: {handed.submitted} handed over now, {handed.waiting} still under way")
+    if tally.under_way:
+        print(f"being asked by another process: {tally.under_way}; again in 5 minutes, should it have died")
     if tally.end is not End.DONE:
         print(f"asking ended ({tally.end.replace('_', ' ')}): {tally.reason} {tally.left} logs stay owed.")
 

@@ -24,6 +24,7 @@ _HEADINGS: Final = ("seen", "tracked", "sessions", "behind", "oldest", "last suc
 MISSING: Final = "missing"  # usual: an agent that is not installed, or its other default place
 _LABEL_WIDTH: Final = 10
 _SHOWN_NAMES: Final = 6
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 
 def lines(snapshot: Snapshot, verdict: Verdict, now: float) -> list[Line]:
@@ -75,6 +76,12 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}" if unit != "B" else f"{count} B"
         amount /= 1000
     return f"{amount:.1f} GB"
+
+
+def bars(counts: list[int]) -> str:
+    """One character for each count, the highest for the greatest; a dot for none."""
+    most = max(counts, default=0)
+    return "".join(_BLOCKS[(count * len(_BLOCKS) - 1) // most] if count > 0 else "·" for count in counts)
 
 
 def _headline(table: dict[str, Any], verdict: Verdict, now: float) -> Line:
@@ -204,6 +211,8 @@ def _summary(table: dict[str, Any], now: float) -> list[Line]:
         _labelled("last run", _last_run(table, now)),
         _labelled("totals", _totals(table)),
         *([_labelled("helping", _helping(table))] if number(table, "covering_lessons") else []),
+        *([_labelled("told", _told(_table(table, "recall")))] if number(_table(table, "recall"), "deliveries") else []),
+        *([_labelled("repeats", _repeats(_table(table, "recall")))] if _by_week(table, "repeated") else []),
         _labelled("model", _model(_table(table, "model"))),
         *(
             [_labelled("spent", _spent(_table(table, "model"), now))]
@@ -249,6 +258,31 @@ def _helping(table: dict[str, Any]) -> str:
     """Of the active lessons about failures, how many did not see theirs again."""
     covering, recurred = number(table, "covering_lessons"), number(table, "recurred_lessons")
     return f"{covering - recurred:,} of {covering:,} lessons about failures did not see theirs again"
+
+
+def _told(recall: dict[str, Any]) -> str:
+    """What came of the lessons that were told."""
+    deliveries, helped, recurred = (number(recall, key) for key in ("deliveries", "helped", "recurred"))
+    stand = ", ".join(
+        f"{number(recall, key):,} {key.replace('_', ' ')}" for key in ("helping", "not_helping", "unproven")
+    )
+    spoiled = number(recall, "spoiled_lines")
+    lost = f" · {spoiled:,} lines of hooks could not be used" if spoiled else ""
+    return f"{deliveries:,} times: {helped:,} helped, {recurred:,} failed all the same · lessons: {stand}{lost}"
+
+
+def _repeats(recall: dict[str, Any]) -> str:
+    """Failures by week that were no news: all, and those that a lesson covered."""
+    repeated, known = (_by_week({"recall": recall}, name) for name in ("repeated", "known"))
+    charts = f"{bars(repeated)} {repeated[-1]:,} this week"
+    return f"{charts} · known to a lesson {bars(known)} {known[-1]:,}" if known else charts
+
+
+def _by_week(table: dict[str, Any], name: str) -> list[int]:
+    """Counts week by week, [] where none ever came."""
+    counts = _table(table, "recall").get(f"{name}_failures_by_week")
+    sound = [one for one in counts if isinstance(one, int)] if isinstance(counts, list) else []
+    return sound if any(sound) else []
 
 
 def _model(model: dict[str, Any]) -> str:

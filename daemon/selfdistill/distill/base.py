@@ -13,13 +13,18 @@ from msgspec import Struct
 
 from selfdistill.manifest import Usage
 from selfdistill.model import Event, Finding, Mishap, Outcome, Session
+from selfdistill.signals.completing import OpenCall, disregard
 
 
 class Batch(Struct, frozen=True):
-    """The new part of one log. `session` tells its facts as far as they are known when it is called."""
+    """The new part of one log. `session` tells its facts as far as they are known when it is called.
+
+    `ran`: a distiller that pairs calls with results shows it each call that did what it was to do.
+    """
 
     events: Iterable[Event]
     session: Callable[[], Session]
+    ran: Callable[[OpenCall], None] = disregard
 
 
 class Distillate(Struct, frozen=True):
@@ -40,8 +45,13 @@ class Distillate(Struct, frozen=True):
 class Distiller(Protocol):
     """Turns events into findings."""
 
-    name: str
-    version: int
+    @property
+    def name(self) -> str:
+        """The name in the store."""
+
+    @property
+    def version(self) -> int:
+        """Which findings are its present ones: those of older versions can be made anew (`run --again`)."""
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """Distill a batch that goes on where the batch that gave `carry` ended; None starts a log."""

@@ -40,12 +40,14 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
     The wording is the strongest finding's (ties: the smallest id), so the order of learning cannot change it; so are
     distiller and version. The model is that of the strongest finding that has one.
     Findings that dispute it make it less sure, and pending where no fewer sessions dispute than support it.
+    Findings of a lesson that a person merged into this one count, but do not word it. Findings from elsewhere make a
+    lesson only where there are no others, and it waits for a person.
     Of a person's verdict only an approval counts, as confirmation; state and scope by verdict are the store's matter.
     """
-    findings, disputes = _parted(findings)
+    findings, disputes = _parted([stored for stored in findings if not stored.imported] or findings)
     if not findings:
         return None
-    best = min(findings, key=lambda stored: (-stored.finding.strength, stored.id))
+    best = min(findings, key=lambda stored: (stored.adopted, -stored.finding.strength, stored.id))
     told = best.finding
     support = independent_sessions(findings)
     needs = min(stored.finding.needs for stored in findings)
@@ -65,7 +67,7 @@ def derive(findings: Sequence[StoredFinding], verdict: Verdict | None = None) ->
         confidence=confidence(told.strength, support, confirmed=confirmed, disputed=independent_sessions(disputes)),
         scope=Scope.PROJECT,
         tags=tuple(sorted({tag for stored in (*findings, *disputes) for tag in stored.finding.tags})),
-        state=LessonState.ACTIVE if support >= needs and not outweighed else LessonState.PENDING,
+        state=LessonState.PENDING if support < needs or outweighed or best.imported else LessonState.ACTIVE,
         support=support,
         distiller=best.distiller,
         version=best.version,

@@ -25,6 +25,7 @@ class Pending(Struct, frozen=True, gc=False):
     changed_at: float  # when its size last changed, as far as we know
     pending_since: float  # when its first undistilled byte was seen
     turn: Turn | None = None
+    over: bool = False  # its agent said, elsewhere than in the log, that the session is over
 
 
 def first_sight(modified: float, wall: float, now: float) -> Pending:
@@ -44,12 +45,17 @@ def grown(pending: Pending, now: float) -> Pending:
 
 def looked_at(pending: Pending, turn: Turn) -> Pending:
     """The same log, now that its last record has told how its turn stands."""
-    return Pending(changed_at=pending.changed_at, pending_since=pending.pending_since, turn=turn)
+    return Pending(pending.changed_at, pending.pending_since, turn, pending.over)
+
+
+def ended(pending: Pending) -> Pending:
+    """The same log, now that its agent has said that the session is over; what grows afterwards is not."""
+    return Pending(pending.changed_at, pending.pending_since, pending.turn, over=True)
 
 
 def due_at(pending: Pending, settings: Settling) -> float:
     """When this log is to be distilled if nothing more is written to it."""
-    if pending.turn is Turn.ENDED:
+    if pending.over or pending.turn is Turn.ENDED:
         return pending.pending_since
     longest_wait = pending.pending_since + settings.max_wait_minutes * 60
     if longest_wait < pending.changed_at + settings.settle_seconds:  # still growing then
@@ -59,7 +65,7 @@ def due_at(pending: Pending, settings: Settling) -> float:
 
 def is_due(pending: Pending, settings: Settling, now: float) -> bool:
     """Whether this log is to be distilled now."""
-    return pending.turn is Turn.ENDED or now >= due_at(pending, settings)
+    return pending.over or pending.turn is Turn.ENDED or now >= due_at(pending, settings)
 
 
 def next_wake(pending: Iterable[Pending], not_before: Iterable[float], settings: Settling, now: float) -> float | None:

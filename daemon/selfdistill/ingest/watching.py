@@ -52,8 +52,8 @@ ROOT_EVENTS: Final[list[type[FileSystemEvent]]] = [
     DirMovedEvent,
     DirDeletedEvent,
 ]
-# Renames only: our database writes to that directory all the time, and must not wake anybody. FSEvents may tell a
-# rename as something else (watchdog issue #749), and is filtered after the fact in any case.
+# Renames only: by one the canary and a hook's hint come to be, so each wakes once. FSEvents may tell a rename as
+# something else (watchdog issue #749), and is filtered after the fact in any case.
 CANARY_EVENTS: Final[list[type[FileSystemEvent]]] = [
     FileMovedEvent,
     *([FileCreatedEvent, FileModifiedEvent] if sys.platform == "darwin" else []),
@@ -90,7 +90,9 @@ class Watcher:
             observer, self._reader = _new_observer(self._notes.note_unwatched)
             observer.start()
             self._observer = observer
-            observer.schedule(_CanaryHandler(self._returned), str(self._canary_directory), event_filter=CANARY_EVENTS)
+            observer.schedule(
+                _OwnHandler(self._returned, self._notes), str(self._canary_directory), event_filter=CANARY_EVENTS
+            )
         except (OSError, RuntimeError) as problem:  # RuntimeError: no new thread can be started
             self._failures[self._canary_directory] = _as_os_error(problem)
         return self.refresh(roots)
@@ -215,15 +217,22 @@ class _RootHandler(FileSystemEventHandler):
         return self._named + text.removeprefix(self._resolved) if text.startswith(self._resolved) else text
 
 
-class _CanaryHandler(FileSystemEventHandler):
-    """Sets a flag when the canary moves."""
+class _OwnHandler(FileSystemEventHandler):
+    """Sets a flag when the canary moves; what an agent's hook puts beside it is a hint."""
 
-    def __init__(self, returned: threading.Event) -> None:
+    def __init__(self, returned: threading.Event, notes: Notes) -> None:
         self._returned = returned
+        self._notes = notes
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        if any(os.fsdecode(path).endswith(CANARY) for path in (event.src_path, event.dest_path)):
-            self._returned.set()
+        try:
+            path = os.fsdecode(event.dest_path or event.src_path)
+            if path.endswith(CANARY):
+                self._returned.set()
+            elif not path.rpartition("/")[2].startswith("."):
+                self._notes.note(path)
+        except Exception:  # noqa: BLE001 - as above
+            self._notes.note_handler_error()
 
 
 if sys.platform == "linux":

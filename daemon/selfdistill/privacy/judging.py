@@ -77,8 +77,10 @@ def is_secret(value: str, kind: str, name: str, *, quoted: bool, explicit: bool 
 
 def _is_placeholder(value: str, name: str) -> bool:
     """Whether the value stands in for another: a variable, an attribute, a path, a type, its own name."""
-    if _PLACEHOLDER.match(value) or _PATH.match(value) or _ATTRIBUTE.match(value):
+    if _PLACEHOLDER.match(value) or _PATH.match(value):
         return True
+    if _ATTRIBUTE.match(value):  # or a key with the end of a sentence, a URL or a file's name
+        return not any(map(is_random, re.split(r"\W+", value)))
     return _flat(value) in _flat(name) or (_STAND_IN.search(value) is not None and not is_random(value))
 
 

@@ -85,8 +85,11 @@ def find_keys(text: str, start: int, end: int) -> Iterator[Secret]:
             yield secret
     for match in PREFIX_IN_BASE64.finditer(text, start, end):
         run = unwrapped(text, match.start())
-        if kind := _kind_in_base64(run.joined):
-            yield Secret(match.start(), run.pieces[-1][1], kind)
+        # The name of a tool may go on behind it (`mcp__` + key + `__get`), with what only base64 for URLs has.
+        for encoded in (run.joined, re.split("[_-]", run.joined, maxsplit=1)[0]):
+            if kind := _kind_in_base64(encoded):
+                yield Secret(match.start(), run.end(len(encoded)), kind)
+                break
     for match in SHAPES.finditer(text, start, end):
         kind = match.lastgroup or ""
         yield Secret(match.start(kind), match.end(kind), kind)

@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.distill.merging import derive
 from selfdistill.errors import SelfdistillError
 from selfdistill.ingest.foreign import let_go
+from selfdistill.service.assembly import Assembly, open_store
 from selfdistill.service.model_access import load_patience, owed_logs
 from selfdistill.service.model_pass import Asked, Desk, ask_model, usage_of
 from selfdistill.service.running import Report, manifest, new_run_id
-from selfdistill.store import Store
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from selfdistill.service.assembly import Assembly
+    from selfdistill.store import Store
+
 
 LONGEST_SLEEP_SECONDS: Final = 600.0  # then key file, batches and money are looked at again
 SHORTEST_SLEEP_SECONDS: Final = 2.0  # between two looks while sessions are being distilled
@@ -92,7 +92,7 @@ class AskerThread:
         if not model.access.usable:
             return LONGEST_SLEEP_SECONDS
         if self._store is None:
-            self._store = Store.open(assembly.places.database, derive=derive, clock=assembly.clock)
+            self._store = open_store(assembly.places, assembly.clock)
         store, settings, now = self._store, assembly.config.llm, assembly.clock()
         due, later = owed_logs(store, settings, now)
         patient_until = load_patience(store).not_before

@@ -39,7 +39,7 @@ from selfdistill.ingest.naming import printable
 from selfdistill.model import Lesson
 from selfdistill.service.model_access import ModelAccess, keep_patience, load_patience
 from selfdistill.service.pipeline import Stopped as PipelineStopped
-from selfdistill.service.questions import DISTILLER, Applied, Question, judged
+from selfdistill.service.questions import DISTILLER, Applied, Question, judged, note_shown
 from selfdistill.service.running import BUGS, QUARANTINE_SECONDS, what_broke
 from selfdistill.store import Commit
 from selfdistill.store.spending import Grant
@@ -75,6 +75,7 @@ class Tally(Struct):
     end: End = End.DONE
     reason: str = ""
     left: int = 0
+    under_way: int = 0  # questions that another process is asking, or was when it was killed minutes ago
 
     @classmethod
     def empty(cls) -> Tally:
@@ -177,8 +178,11 @@ class Asking:
             model=self._model.name,
             run=self._run,
         )
+        if grant is Grant.GRANTED and batch:  # its answer comes much later than the next question
+            self._questions.expect(question)
         if grant is Grant.OVER_CAP:
             self._end(End.OVER_CAP, f"The day's {self._model.daily_cap:.2f} US dollars do not cover another call.")
+        self.tally.under_way += grant is Grant.UNDER_WAY
         return grant
 
     def _call(self, log: PendingLog, question: Question, share: float) -> bool:
@@ -208,6 +212,7 @@ class Asking:
                 changed = self._store.commit(applied.work)
             except CursorMoved:
                 return False
+            note_shown(self._store, applied.shown)
         self.tally.sessions.add(session)
         self.tally.refused.update(applied.refused)
         self.tally.created.update({lesson.id: lesson for lesson in changed.created})

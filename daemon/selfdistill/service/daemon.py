@@ -10,9 +10,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, CannotCreate, InternalError, SelfdistillError, StoreBusy, StoreFull
+from selfdistill.errors import (
+    AlreadyRunning,
+    CannotCreate,
+    InternalError,
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
 from selfdistill.service.asker import AskerThread
-from selfdistill.service.status import State
+from selfdistill.service.pausing import PAUSE_SECONDS
+from selfdistill.service.reporting import without_store
+from selfdistill.service.status import State, write
 from selfdistill.service.worker import Worker
 
 if TYPE_CHECKING:
@@ -28,7 +38,6 @@ STOP_SECONDS: Final = 4.0  # SIGTERM to exit is promised within 5
 # neither can be interrupted, nor has either anything to finish, for the store knows what was about to be asked. So the
 # thread, a daemon thread with a store connection of its own, is left behind and ends with the process.
 ASKER_STOP_SECONDS: Final = 1.5
-STORE_WAIT_SECONDS: Final = 30.0  # between two tries to open a store that is busy or has no room
 MAX_RESTARTS: Final = 3
 RESTART_WINDOW_SECONDS: Final = 600.0
 
@@ -51,8 +60,8 @@ class Daemon:
         self._log = log
         self._failure: BaseException | None = None
         self._restarts: list[float] = []
+        self._paused: type[SelfdistillError] | None = None
         self._told_ready = False
-        self._waits_for: type[SelfdistillError] | None = None
 
     def run(self) -> int:
         """Work until asked to stop; the exit code. The lock is held by the caller."""
@@ -66,8 +75,9 @@ class Daemon:
         born: list[Worker] = []
         try:
             assembly = self._assemble(lambda: bool(born) and born[0].stopping)
-        except (StoreBusy, StoreFull) as problem:
-            return self._wait_for_store(problem)
+        except (StoreFull, StoreBusy) as problem:
+            return self._sit_out(problem)
+        self._paused = None
         worker = Worker(assembly, self._log, announce=self._notifier.status)
         born.append(worker)
         asker = AskerThread(assembly, self._log, worker.tell_soon)
@@ -90,22 +100,11 @@ class Daemon:
             return InternalError.exit_code if code is None else code
         if code is not None:
             self._last_word(worker, code)
-        assembly.store.close()
+        if isinstance(self._failure, StoreCorrupt):
+            assembly.store.abandon()
+        else:
+            assembly.store.close()
         return code
-
-    def _wait_for_store(self, problem: SelfdistillError) -> int | None:
-        """Stay until the store can be opened: a supervisor that starts us five times in vain would give us up."""
-        if type(problem) is not self._waits_for:  # once: the words name another temporary file each time
-            self._waits_for = type(problem)
-            self._log.warning("paused", reason=problem.message, advice=problem.advice)
-        self._ready()
-        self._notifier.status(f"paused: {problem.message}")
-        self._notifier.watchdog()
-        interval = self._notifier.watchdog_interval_seconds or STORE_WAIT_SECONDS
-        if not self._signals.wait(min(interval, STORE_WAIT_SECONDS)):
-            return None
-        self._notifier.stopping()
-        return 0
 
     def _body(self, worker: Worker) -> None:
         """The worker's thread: whatever ends it is kept for the supervisor."""
@@ -155,12 +154,41 @@ class Daemon:
         """How long the worker may go without a tick: it sleeps until its next pass, and a huge log takes a while."""
         return STUCK_SECONDS + worker.longest_sleep
 
+    def _sit_out(self, problem: SelfdistillError) -> int | None:
+        """The store cannot be opened for now: a pause like any other. An exit code, or None to try again."""
+        if type(problem) is not self._paused:  # once: the words name another temporary file each time
+            self._paused = type(problem)
+            self._log.warning("paused", reason=problem.message, advice=problem.advice)
+        self._ready()
+        self._notifier.status(f"{State.PAUSED}: {problem.message}")
+        self._tell_without_store(State.PAUSED, problem)
+        end = time.monotonic() + PAUSE_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            if self._signals.wait(min(self._notifier.watchdog_interval_seconds or PAUSE_SECONDS, left)):
+                self._notifier.stopping()
+                self._tell_without_store(State.STOPPED, problem)
+                return 0
+            if self._signals.take_reload():
+                return None
+            if not self._lock.still_ours():
+                return AlreadyRunning.exit_code
+            self._notifier.watchdog()
+        return None
+
+    def _tell_without_store(self, state: State, problem: SelfdistillError) -> None:
+        """The status file, if the disk has room for so little."""
+        try:
+            write(without_store(state, problem), self._lock.path.with_name("status.toml"))
+        except CannotCreate as refused:
+            self._log.warning("status_not_written", error=refused.message)
+
     def _judge_failure(self) -> int | None:
         """What follows from the end of the worker: its own error's exit code, or another try."""
         failure = self._failure
-        if isinstance(failure, (StoreBusy, StoreFull)):
-            return self._wait_for_store(failure)
-        if isinstance(failure, SelfdistillError):
+        if isinstance(failure, StoreFull | StoreBusy):
+            return self._sit_out(failure)
+        # A damaged store is put right when the next worker opens it.
+        if isinstance(failure, SelfdistillError) and not isinstance(failure, StoreCorrupt):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)
             return failure.exit_code
         now = time.monotonic()

@@ -88,33 +88,36 @@ def _inspect(opened: OpenLog, source: Source, redact: Callable[[str], str]) -> I
     """Explain a log that is open."""
     parser = source.open(opened.path, None)
     lines = Lines(opened)
-    inspection = _explain(_events(lines, parser, CleanPlaces(redact)), parser, redact)
+    inspection = _explain(Piece(lines, parser, CleanPlaces(redact), lambda: False, at_rest=True), parser, redact)
     inspection.source = source.name
     inspection.records.undecodable += lines.oversized_count
     return inspection
 
 
-def _events(lines: Lines, parser: Parser, places: CleanPlaces) -> Iterator[Event]:
-    """Every event, an unterminated last line included, as the pipeline gives them to a distiller."""
-    piece = Piece(lines, parser, places, lambda: False, at_rest=True)
+def _observed(piece: Piece, redact: Callable[[str], str]) -> Iterator[tuple[Event, Observer]]:
+    """Every event, an unterminated last line included, as the pipeline gives them; each session is seen anew."""
+    observer: Observer | None = None
     while not piece.ended:
-        yield from piece.events()
+        if observer is None or piece.ends_session:
+            observer = Observer(None, redact, human=lambda: not piece.session.machine_run, excerpts=True)
+        for event in piece.events():
+            yield event, observer
 
 
-def _explain(events: Iterator[Event], parser: Parser, redact: Callable[[str], str]) -> Inspection:
+def _explain(piece: Piece, parser: Parser, redact: Callable[[str], str]) -> Inspection:
     """Fold the events as the distiller does, keeping what it sees."""
-    observer = Observer(None, redact, human=lambda: not parser.session.machine_run, excerpts=True)
+    observer = Observer(None, redact, human=lambda: False)  # for a log without an event
     distiller = HeuristicDistiller(redact)
     shown: list[dict[str, Any]] = []
     signals: list[Signal] = []
     findings: list[Finding] = []
     episodes: list[Episode] = []
-    for event in events:
+    for event, observer in _observed(piece, redact):
         shown.append(_shown(event, redact))
         before = judge(observer.carried.episode)
         moments: list[Moment] = []
 
-        def see(moment: Moment, moments: list[Moment] = moments) -> None:
+        def see(moment: Moment, moments: list[Moment] = moments, observer: Observer = observer) -> None:
             moments.append(moment)
             findings.extend(distiller.findings(observer, moment))
 

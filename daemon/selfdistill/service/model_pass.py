@@ -134,6 +134,7 @@ def would_ask(desk: Desk, logs: Sequence[PendingLog]) -> Iterator[tuple[Path, Qu
         except (LogProblem, *BUGS):  # the run itself will tell; an estimate goes on
             continue
         if isinstance(question, Question):
+            questions.expect(question)  # by the time that another log's turn comes it is answered
             yield log.path, question
 
 

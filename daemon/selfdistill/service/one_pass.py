@@ -25,6 +25,7 @@ from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, 
 from selfdistill.service.pipeline import BYTES_PER_MIB
 from selfdistill.service.recognising import logs_of, source_of
 from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, new_run_id, newest_sessions
+from selfdistill.service.spool import take_in
 from selfdistill.service.status import State, write
 from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
@@ -84,6 +85,7 @@ def one_pass(
     store = assembly.store
     if not selection.dry_run:
         _check_space(assembly)
+    take_in(assembly, keep=selection.dry_run)
     chosen = _named_logs(assembly, selection) if selection.paths else _due_logs(assembly, selection)
     run = Run(store, assembly.pipeline, assembly.config.settling, assembly.clock)
     run.report.failed.update(chosen.refused)

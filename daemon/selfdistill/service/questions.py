@@ -23,6 +23,7 @@ from selfdistill.distill.llm.prices import takes_effort
 from selfdistill.distill.llm.prompt import PROMPT_VERSION, Prompt, build
 from selfdistill.distill.llm.reply import Judged, judge
 from selfdistill.distill.llm.schema import SCHEMA
+from selfdistill.distill.llm.shown import Beginning, beginnings, joined, repeated, split
 from selfdistill.distill.llm.transcript import Episode, chronicle
 from selfdistill.distill.merging import DISPUTED
 from selfdistill.model import Action, Finding, Polarity, Trigger
@@ -59,6 +60,7 @@ class Question(Struct, frozen=True):
     selection: Selection
     known: tuple[Known, ...]
     carry: Before
+    shown: tuple[Beginning, ...]
 
     @property
     def prompt(self) -> Prompt:
@@ -67,10 +69,11 @@ class Question(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """An answer as it is stored until it is committed: the whole commit, and what was refused for which reason."""
+    """An answer as it is stored until it is committed: the whole commit, what was refused, what the model was shown."""
 
     work: Commit
     refused: dict[str, int]
+    shown: tuple[Beginning, ...] = ()
 
 
 class Chronicler:
@@ -107,6 +110,7 @@ class Questions:
         # A lone surrogate could be neither sent nor stored.
         self._chronicler = Chronicler(lambda text: redact(storable(text)))
         self._pipeline = Pipeline(store, self._chronicler, sources, config, stopped)
+        self._expected: dict[bytes, set[bytes]] = {}
 
     def about(self, log: PendingLog, model: str, *, share: float = 1.0) -> Question | Commit:
         """What to ask about what is new in a log; a Commit where there is nothing to ask: it only moves the cursor.
@@ -115,17 +119,44 @@ class Questions:
         """
         reading = self._pipeline.read(log)
         work = msgspec.structs.replace(reading.work, second=True, skip=None)
-        if reading.work.skip is not None or not self._chronicler.episodes:
+        episodes = self._chronicler.episodes
+        if reading.work.skip is not None or not episodes:
             return work
-        selection = select(self._chronicler.episodes, int(self._budget_tokens * share))
-        return self._question(reading, work, selection, model) if selection.text else work
+        earlier = _before(work) or Before()
+        ends = beginnings(episodes, earlier.shown)
+        repeats = repeated(ends, self._shown(ends[0].family))
+        before = remembered(episodes[:repeats], (), earlier)
+        selection = select(episodes[repeats:], int(self._budget_tokens * share))
+        carry = remembered(episodes[repeats:], (), before)
+        if not selection.text:
+            return _carrying(work, carry)
+        return self._question(reading, work, selection, model, before, carry, tuple(ends[repeats:]))
 
-    def _question(self, reading: Reading, work: Commit, selection: Selection, model: str) -> Question:
+    def expect(self, question: Question) -> None:
+        """Take what a question shows as shown, though its answer is not there yet."""
+        for one in question.shown:
+            self._expected.setdefault(one.family, set()).add(one.digest)
+
+    def _shown(self, family: bytes) -> set[bytes]:
+        """The beginnings of a conversation that a model was shown, in whichever log."""
+        kept = self._store.memo(shown_memo(family)) or b""
+        return {*split(kept), *self._expected.get(family, ())}
+
+    def _question(
+        self,
+        reading: Reading,
+        work: Commit,
+        selection: Selection,
+        model: str,
+        before: Before,
+        carry: Before,
+        shown: tuple[Beginning, ...],
+    ) -> Question:
         session = reading.work.session
-        project = self._pipeline.project(session.cwd, session.repository_url)
-        earlier = _before(work)
+        place = self._redact(session.cwd)  # as in the entries, whose events the pipeline has cleaned
+        project = self._pipeline.project(place, session.repository_url)
         known = self._known(project.key, selection.text)
-        prompt = build(selection, _name_of(project.key), known, before_summary(earlier))
+        prompt = build(selection, _name_of(project.key), known, before_summary(before))
         start = work.before.proof.offset if work.before else 0
         # A rewritten log begins anew: that its bytes are other ones must show in the key.
         begun = f"{reading.session}#{work.after.generation}" if work.after.generation else reading.session
@@ -138,16 +169,18 @@ class Questions:
             schema=SCHEMA,
             effort="low" if takes_effort(model) else "",
         )
-        cwds = {entry.cwd for entry in selection.shown.values()} | {session.cwd, ""}
+        cwds = {entry.cwd for entry in selection.shown.values()} | {place, ""}
         return Question(
             request=request,
-            work=work,
+            # The answer is kept with all of it, where a directory or a URL may hold a secret that no commit looks at.
+            work=msgspec.structs.replace(work, session=msgspec.structs.replace(session, cwd=place, repository_url="")),
             session=reading.session,
             project=project,
-            projects={cwd: self._pipeline.project(cwd or session.cwd, session.repository_url) for cwd in cwds},
+            projects={cwd: self._pipeline.project(cwd or place, session.repository_url) for cwd in cwds},
             selection=selection,
             known=known,
-            carry=remembered(self._chronicler.episodes, (), earlier),
+            carry=carry,
+            shown=shown,
         )
 
     def _known(self, project: str, transcript: str) -> tuple[Known, ...]:
@@ -169,9 +202,20 @@ class Questions:
 def judged(question: Question, answer: Answer, redact: Callable[[str], str]) -> Applied:
     """The answer as what is to be committed. One that is not whole teaches nothing, and is not asked for again."""
     if answer.stop is not Stop.COMPLETE:
-        return Applied(_with(question, ()), {str(answer.stop): 1})
+        return Applied(_with(question, ()), {str(answer.stop): 1}, question.shown)
     verdict = judge(answer.text, question.selection, question.known, redact)
-    return Applied(_with(question, (*verdict.findings, *_disputes(question, verdict))), verdict.refused)
+    learned = (*verdict.findings, *_disputes(question, verdict))
+    return Applied(_with(question, learned), verdict.refused, question.shown)
+
+
+def note_shown(store: Store, shown: Iterable[Beginning]) -> None:
+    """Note what the model was shown; for the transaction that commits its answer."""
+    families: dict[bytes, list[bytes]] = {}
+    for one in shown:
+        families.setdefault(one.family, []).append(one.digest)
+    for family, digests in families.items():
+        name = shown_memo(family)
+        store.keep_memo(name, joined(store.memo(name) or b"", digests))
 
 
 def encoded(question: Question) -> bytes:
@@ -191,12 +235,19 @@ def _with(question: Question, findings: Iterable[Finding]) -> Commit:
     carry = msgspec.structs.replace(
         question.carry, lessons=tuple(dict.fromkeys((*question.carry.lessons, *sorted(told))))[-8:]
     )
-    work = question.work
-    return msgspec.structs.replace(
-        work,
-        findings=tuple((question.projects.get(one.cwd, question.project), one, False) for one in learned),
-        after=msgspec.structs.replace(work.after, carry=msgspec.msgpack.encode(carry)),
-    )
+    placed = tuple((question.projects.get(one.cwd, question.project), one, False) for one in learned)
+    return _carrying(msgspec.structs.replace(question.work, findings=placed), carry)
+
+
+def _carrying(work: Commit, carry: Before) -> Commit:
+    """The commit with what the session's next part will be told; nothing where a session of the log has ended."""
+    kept = None if work.after.carry is None else msgspec.msgpack.encode(carry)
+    return msgspec.structs.replace(work, after=msgspec.structs.replace(work.after, carry=kept))
+
+
+def shown_memo(family: bytes) -> str:
+    """Where it is kept which beginnings of a conversation were shown; another prompt may see more in them."""
+    return f"shown:{PROMPT_VERSION}:{family.hex()}"
 
 
 def _disputes(question: Question, verdict: Judged) -> Iterable[Finding]:

@@ -14,18 +14,22 @@ from msgspec import Struct
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.roots import Root, RootHealth
 from selfdistill.model import Skip
+from selfdistill.recall.effects import Standing as Effectiveness
+from selfdistill.service.helping import Helping, helping
 from selfdistill.service.model_access import model_status
 from selfdistill.service.processes import identity
-from selfdistill.service.status import Model, Problem, Quarantined, Source, State, Status, Watcher, moment
+from selfdistill.service.status import Model, Problem, Quarantined, Recall, Source, State, Status, Watcher, moment
 from selfdistill.service.status import Root as RootStatus
 
 if TYPE_CHECKING:
+    from selfdistill.errors import SelfdistillError
     from selfdistill.service.assembly import Assembly
     from selfdistill.store import PendingLog, SourceCensus, Standing
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
-_QUARANTINE: Final = "it failed three times; `selfdistill run --again PATH` tries again"
+RESCUE_TOLD_SECONDS: Final = 7 * 24 * 3600.0
+_QUARANTINE: Final = "it failed three times; `selfdistill retry SESSION` tries again"
 _MOST_QUARANTINED: Final = 20
 
 
@@ -40,6 +44,7 @@ class Figures(Struct, frozen=True):
     quarantined: list[PendingLog]
     outdated: int
     standing: Standing
+    recall: Recall
     model: Model
     taken_at: float
     cost_seconds: float
@@ -54,8 +59,9 @@ def figures(assembly: Assembly) -> Figures:
     outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
     standing = store.standing()
     model = model_status(store, assembly.model, assembly.clock())
+    recall = _recall(helping(store, assembly.clock()))
     now = time.monotonic()
-    return Figures(sources, absent, quarantined, outdated, standing, model, now, now - begun)
+    return Figures(sources, absent, quarantined, outdated, standing, recall, model, now, now - begun)
 
 
 def snapshot(
@@ -85,7 +91,7 @@ def snapshot(
         process=identity(os.getpid()),
         started_at=moment(started_at),
         config=str(assembly.places.config),
-        alarms=alarms(known.sources, totals.sessions, totals.lessons),
+        alarms=alarms(known.sources, totals.sessions, totals.lessons) + rescue_alarms(assembly),
         watcher=watcher or Watcher(),
         settling=settling,
         due=due,
@@ -102,6 +108,7 @@ def snapshot(
         pending_lessons=known.standing.pending,
         covering_lessons=known.standing.covering,
         recurred_lessons=known.standing.recurred,
+        recall=known.recall,
         total_sessions=totals.sessions,
         last_run_id=last.id if last else None,
         last_run_at=datetime.fromisoformat(last.completed_at) if last else None,
@@ -114,6 +121,36 @@ def snapshot(
         last_error=last_error,
         sources=known.sources,
         absent_agents=known.absent,
+    )
+
+
+def _recall(found: Helping) -> Recall:
+    """What telling has come to, as the status file has it."""
+    telling = found.telling
+    return Recall(
+        deliveries=telling.deliveries,
+        helped=telling.helped,
+        recurred=telling.recurred,
+        unproven=found.standings[Effectiveness.UNPROVEN],
+        helping=found.standings[Effectiveness.HELPING],
+        not_helping=found.standings[Effectiveness.NOT_HELPING],
+        ignored=telling.ignored,
+        spoiled_lines=sum(found.spoiled.values()),
+        known_failures_by_week=[week.known for week in found.weeks],
+        repeated_failures_by_week=[week.again for week in found.weeks],
+    )
+
+
+def without_store(state: State, problem: SelfdistillError) -> Status:
+    """What can be said while the store cannot be opened: that we are here, and why nothing is done."""
+    return Status(
+        state=state,
+        version=version("selfdistill"),
+        reason=problem.message,
+        advice=problem.advice,
+        pid=os.getpid(),
+        process=identity(os.getpid()),
+        last_error=Problem(problem.message, problem.advice, moment(time.time())),
     )
 
 
@@ -135,6 +172,14 @@ def alarms(sources: Mapping[str, Source], sessions: int, lessons: int) -> list[s
                 f"Many records of {name} are of unknown types ({types}): its format has changed; update selfdistill."
             )
     return found
+
+
+def rescue_alarms(assembly: Assembly) -> list[str]:
+    """What was done about a damaged store in the last week."""
+    rescue = assembly.store.last_rescue()
+    if rescue is None or assembly.clock() - rescue.at > RESCUE_TOLD_SECONDS:
+        return []
+    return [f"{rescue.sentence()} {rescue.advice()}"]
 
 
 def _records(source: Source) -> int:
@@ -174,6 +219,7 @@ def _source(census: SourceCensus | None, skipped: dict[str, int], roots: list[Ro
     if census is None:
         return shown
     shown.logs_seen = census.logs - census.gone
+    shown.tails = census.tails
     shown.tracked = census.tracked
     shown.sessions = census.sessions
     shown.bytes_behind = census.bytes_behind

@@ -17,8 +17,7 @@ from selfdistill.errors import InternalError, LogProblem
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.settling import Pending, is_due, looked_at
 from selfdistill.manifest import Manifest, ManifestLesson, Usage
-from selfdistill.model import Lesson, Skip, Turn
-from selfdistill.service.pipeline import PIECE_BYTES
+from selfdistill.model import Cursor, Lesson, Skip, Turn
 
 if TYPE_CHECKING:
     from selfdistill.config import Settling
@@ -150,10 +149,13 @@ class Run:
         return bool(full) and _session_of(log) not in self._taken
 
     def _pieces(self, log: PendingLog, selection: Selection) -> Iterator[None]:
-        """One log, piece by piece; stops after each that is not the last. Each is committed before the next is read."""
-        again = selection.again
+        """One log, piece by piece; stops after each that is not the last.
+
+        Each is committed before the next is read; sessions of one log, of which there may be a thousand, in batches.
+        """
+        again, before = selection.again, None
         while True:
-            reading = self._read(log, selection, again=again)
+            reading = self._read(log, selection, again=again, before=before)
             if reading is None:
                 return
             self._taken.add(_session_of(log))
@@ -161,14 +163,18 @@ class Run:
                 self._batch_began = self._clock()
             self._batch.append(reading)
             self.report.bytes_read += reading.bytes_read
+            before = reading.work.after
             if len(self._batch) >= MAX_BATCH or self._clock() - self._batch_began >= MAX_BATCH_SECONDS:
                 self.flush()
             if reading.work.complete:
                 return
-            if reading.bytes_read < PIECE_BYTES:  # no next piece, but a last line that is still being written
+            if not reading.more:  # no next piece, but a last line that is still being written
                 self.unfinished.add(log.id)
                 return
-            self.flush()
+            if not reading.ends_session:
+                self.flush()
+            if not self._batch:
+                before = None  # where the store has come: another process may have been first
             again = False
             yield
 
@@ -182,13 +188,15 @@ class Run:
         since = changed_at if log.pending_since is None else min(log.pending_since, changed_at)
         return now, Pending(changed_at, since)
 
-    def _read(self, log: PendingLog, selection: Selection, *, again: bool) -> Reading | None:
+    def _read(
+        self, log: PendingLog, selection: Selection, *, again: bool, before: Cursor | None = None
+    ) -> Reading | None:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
         now, pending = self._rest(log)
-        at_rest = named or now - pending.changed_at >= self._settling.settle_seconds
+        at_rest = named or pending.over or now - pending.changed_at >= self._settling.settle_seconds
         try:
-            reading = self._pipeline.read(log, again=again, at_rest=at_rest)
+            reading = self._pipeline.read(log, again=again, at_rest=at_rest, before=before)
         except LogProblem as problem:
             self._refuse(log, problem)
             return None
@@ -212,7 +220,8 @@ class Run:
             if was_written:  # else another process was first
                 self._count(reading)
                 self.distilled.append(reading.log.id)
-                if reading.turn is Turn.ENDED:  # nobody needs to wait for quiet before asking the model
+                # Nobody needs to wait for quiet before asking the model.
+                if reading.turn is Turn.ENDED or self._rest(reading.log)[1].over:
                     self._store.note_turn(reading.log.id, Turn.ENDED)
         self.report.learn(
             {lesson.id: lesson for lesson in changed.created}, {lesson.id: lesson for lesson in changed.merged}

@@ -127,6 +127,25 @@ class Model(Struct):
     dearest_today: list[SessionCost] = field(default_factory=list)  # the first 5
 
 
+class Recall(Struct):
+    """What telling lessons has come to: sessions in which the failure then stayed away, or came all the same.
+
+    Told lessons are `unproven`, `helping` or `not_helping` (recall/effects.py says when); `ignored` ones are archived.
+    By week, the last one is this: failures that a lesson had covered, and those that had come in another session.
+    """
+
+    deliveries: int = 0
+    helped: int = 0
+    recurred: int = 0
+    unproven: int = 0
+    helping: int = 0
+    not_helping: int = 0
+    ignored: int = 0
+    spoiled_lines: int = 0  # of the spool, that could not be used
+    known_failures_by_week: list[int] = field(default_factory=list)
+    repeated_failures_by_week: list[int] = field(default_factory=list)
+
+
 class Quarantined(Struct):
     """A session set aside, why, and when it is tried again."""
 
@@ -174,6 +193,7 @@ class Status(Struct):
     pending_lessons: int = 0  # lessons that wait for more evidence or a person
     covering_lessons: int = 0  # active lessons about a failure that can come again ...
     recurred_lessons: int = 0  # ... and those of them whose failure did, in a later session
+    recall: Recall = field(default_factory=Recall)
     total_sessions: int = 0
     last_run_id: str | None = None
     last_run_at: datetime | None = None

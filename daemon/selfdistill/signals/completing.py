@@ -23,6 +23,7 @@ from selfdistill.signals.unflagged import fails_by_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_DONE: Final = frozenset({FailureClass.CHECK, FailureClass.EXPECTED})
 _FINE: Final = frozenset({None, 0})
 
 
@@ -76,6 +77,7 @@ def finished(call: OpenCall, event: Event, redact: Callable[[str], str], *, flag
         tool=call.tool,
         kind=call.kind,
         at=event.at or call.at,
+        began=call.at,
         command=call.command,
         path=call.path,
         cwd=call.cwd or event.cwd,
@@ -89,6 +91,17 @@ def finished(call: OpenCall, event: Event, redact: Callable[[str], str], *, flag
         after=call.after,
         sidechain=call.sidechain,
     )
+
+
+def ran_through(step: Step) -> bool:
+    """Whether a call did what it was to do: it worked, or is a check that found something or a question answered no."""
+    if not step.failed or step.failure is None:
+        return True
+    return step.failure.blame in _DONE
+
+
+def disregard(call: OpenCall) -> None:
+    """Do nothing with a call."""
 
 
 def _run(call: OpenCall, event: Event, redact: Callable[[str], str]) -> TestRun | None:

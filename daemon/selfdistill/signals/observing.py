@@ -22,7 +22,7 @@ from selfdistill.model import (
     ToolKind,
 )
 from selfdistill.signals.claims import contradicted
-from selfdistill.signals.completing import OpenCall, finished, is_flagged
+from selfdistill.signals.completing import OpenCall, disregard, finished, is_flagged, ran_through
 from selfdistill.signals.edits import digest, restores_files, takes_back
 from selfdistill.signals.invocations import MAX_COMMAND
 from selfdistill.signals.loops import REPEATS, same_failures
@@ -85,7 +85,8 @@ class Observer:
     """Reads one log's events in order; `state()` lets another observer go on where this one stops.
 
     `redact` is applied to whole texts before they are cut, compared or kept. `human` is False for machine-run
-    sessions: their "user" turns are programs'. `excerpts`: signals quote the calls they are about.
+    sessions: their "user" turns are programs'. `excerpts`: signals quote the calls they are about. `ran` is shown each
+    call that did what it was to do, a check that found something among them.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Observer:
         *,
         human: Callable[[], bool],
         excerpts: bool = False,
+        ran: Callable[[OpenCall], None] = disregard,
     ) -> None:
+        self._ran = ran
         self._excerpts = excerpts
         self.carried = _DECODER.decode(state) if state else State()
         self._redact = redact
@@ -166,6 +169,7 @@ class Observer:
         flagged = is_flagged(call.kind, call.command, event)
         found = self._sought(call, event) if self.carried.memory.failed and not flagged else ""
         if not flagged and not found and call.kind not in _TELLING:
+            self._ran(call)
             self.carried.last_step = None
             self.carried.memory.count()
             self.carried.episode.course.call(call.kind, failed=False, changed=None)
@@ -173,6 +177,8 @@ class Observer:
             return
         step = finished(call, event, self._redact, flagged=flagged)
         step.quote = step.quote or found
+        if ran_through(step):
+            self._ran(call)
         signals = tuple(self._signals(step))
         self._tally(step, signals, call.change)
         self.carried.last_step = step if step.failed else None

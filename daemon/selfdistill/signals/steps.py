@@ -66,6 +66,7 @@ class Step(Struct, omit_defaults=True):
     tool: str
     kind: ToolKind
     at: float | None = None
+    began: float | None = None  # when the call was made; `at` is when its result came
     command: str = ""
     path: str = ""
     cwd: str = ""

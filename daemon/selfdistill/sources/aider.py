@@ -2,13 +2,13 @@
 
 Aider (aider/io.py) writes a person's lines after `#### `, its own after `> `, both ending in two spaces, and the
 model's answer as it is; other output of several lines stands as it is up to the two spaces. So a record here is a block
-of lines, known when the next one begins, and its span is all of them; longer ones than 14 Ki
-characters are cut. There are no ids, no
-exit codes, and one time for each session, in the machine's own zone. Edits (SEARCH/REPLACE blocks) are calls, which
-`Applied edit to` or `failed to exactly match` answers; so are the linter aider ran and what a person had it run, with
-the output as the result. What aider ran for the model is only named, its output was never written.
-A line `# aider chat started at` begins another session: `session` changes there, ids of events hang on that time and
-on what was said before, so a copy of the file gives the same.
+of lines, known when the next one begins (but what one line of aider's tells, is told at once), and its span is all of
+them; longer ones than 14 Ki characters are cut. There are no ids, no exit codes, and one time for each session, in the
+machine's own zone. Edits (SEARCH/REPLACE blocks) are calls, which `Applied edit to` or `failed to exactly match`
+answers; so are the linter aider ran and what a person had it run, with the output as the result. What aider ran for the
+model is only named, its output was never written.
+A line `# aider chat started at` begins another session: `session` changes there and `left` is the one before; ids of
+events hang on that time and on what was said before, so a copy of the file gives the same.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from selfdistill.sources.aider_texts import (
     FENCES,
     GOES_ON,
     LINTED,
+    LONGEST_BLOCK,
     MATCHLESS,
     MESSAGE,
     MODEL,
@@ -40,8 +41,11 @@ from selfdistill.sources.aider_texts import (
     RUNS,
     SPOKEN,
     STARTED,
+    TOKENS,
     UNDO,
     VERSION,
+    Block,
+    Edit,
     edits_in,
     local_time,
     outline,
@@ -52,8 +56,7 @@ from selfdistill.sources.decoding import digest, fact
 from selfdistill.sources.patches import replacements
 
 HISTORY: Final = ".aider.chat.history.md"
-LONGEST_BLOCK: Final = 14 * 1024  # characters of a block that are remembered: at most 56 KiB in UTF-8
-_KEPT_OF_LONG: Final = 5 * 1024  # characters of the beginning, and of the end, of a longer output or prompt
+_BLANK_LINES: Final = 100  # one after the other that count
 _EDITS: Final = 32  # edits of an answer that wait for being applied
 
 
@@ -65,7 +68,7 @@ class Aider:
     facts: Final = Facts(
         agent="Aider",
         versions="0.47 to 0.51",
-        where="`.aider.chat.history.md` in each repository: name the directories under `roots`",
+        where="`.aider.chat.history.md` in each repository: name the directories, not the files, under `roots`",
         read="prompts, answers, edits with their outcome, linter and test output, interrupts, refused commands",
         left_out="exit codes and output of commands that the model proposed; times but for a session's start",
     )
@@ -104,48 +107,19 @@ class Aider:
         return AiderParser(memory)
 
 
-class Block(Struct):
-    """The lines that were read of a record which may go on: of a person, of aider, or of the model."""
-
-    kind: str = ""
-    offset: int = 0
-    length: int = 0  # up to the last line's end, without its newline
-    lines: list[str] = field(default_factory=list)
-    size: int = 0  # characters of the lines
-    fenced: bool = False  # the model's text is inside a code fence
-    raw: bool = False  # output of several lines, up to the one with two spaces
-
-    def add(self, words: str, end: int) -> None:
-        """Add a line; of what grows too long the beginning and the end are kept."""
-        self.lines.append(words)
-        self.size += len(words) + 1
-        self.length = end - self.offset
-        if self.size > LONGEST_BLOCK:
-            text = "\n".join(self.lines)
-            self.lines = [text[:_KEPT_OF_LONG], text[-_KEPT_OF_LONG:]]
-            self.size = 2 * _KEPT_OF_LONG
-
-
-class Edit(Struct, array_like=True):
-    """An edit that the model proposed: its file, and what stands for the text it replaces."""
-
-    path: str
-    old: str
-
-
 class AiderMemory(ConversationMemory):
     """What this parser remembers beside what all do."""
 
     home: str = ""  # the directory of the file: a session works there unless it says otherwise
     block: Block = field(default_factory=Block)
     chain: str = ""
-    started: str = ""
     at: float | None = None
     working: bool = False  # the model owes an answer
     expected: bool = False  # a text without a mark is the model's: also after it was stopped
     running: str = ""  # the call of a command that a person had run
     edits: dict[str, Edit] = field(default_factory=dict)
     two_spaces: bool = False  # lines do end as aider writes them
+    end: int = 0  # just past the last line and its newline
 
 
 class _Nothing(Struct):
@@ -166,12 +140,26 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
         """Return the events of the blocks that this line ends. Never raises."""
         whole = line.rstrip(b"\r\n")
         text = whole.decode("utf-8", "replace")
-        found = STARTED.fullmatch(text) if text.startswith("# aider") else None
-        if found:
-            return [*self._finish(), *self._start(found[1], Span(offset, len(whole)))]
+        self.left = None
+        end, self.memory.end = self.memory.end, offset + len(line) + 1
+        events = self._blank_lines(end, min(offset, end + _BLANK_LINES)) if 0 < end < offset else []
+        if found := STARTED.fullmatch(text) if text.startswith("# aider") else None:
+            return [*events, *self._finish(), *self._start(found[1], Span(offset, len(whole)))]
+        return events + self._line(text, offset, offset + len(whole))
+
+    def is_whole(self, line: bytes) -> bool:
+        """Tell that it is: a text has no end but its own."""
+        return bool(line)
+
+    def _blank_lines(self, first: int, end: int) -> list[Event]:
+        """The events of the blocks that blank lines end: nobody brings these, but the bytes left out tell of them."""
+        return [event for offset in range(first, end) for event in self._line("", offset, offset)]
+
+    def _line(self, text: str, offset: int, end: int) -> list[Event]:
+        """The events of the block that a line ends, or of its own if nothing can follow it."""
         memory, block = self.memory, self.memory.block
         if block.kind == _MODEL_SAYS and text[:1].isalnum() and block.size + len(text) < LONGEST_BLOCK:
-            block.add(text, offset + len(whole))  # half of all lines
+            block.add(text, end)  # half of all lines
             return []
         kind, words = self._whose(text)
         full = kind == _MODEL_SAYS and block.size + len(words) >= LONGEST_BLOCK
@@ -180,11 +168,14 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
             return events
         if memory.block.kind != kind:
             memory.block = Block(kind, offset, fenced=full and block.fenced)
-        self._append(text, words, offset + len(whole))
-        return events
+        self._append(text, words, end)
+        if kind == _AIDER and text.startswith("> ") and not memory.running:
+            return events + self._tell_at_once(words)
+        left = kind == _PERSON and words in EXITS and len(memory.block.lines) == 1
+        return events + self._finish() if left else events
 
     def read(self, _record: _Nothing, _span: Span) -> list[Event]:
-        """Return nothing: a line of text is no record."""
+        """Return nothing: a line is no record."""
         return []
 
     def _whose(self, text: str) -> tuple[str, str]:
@@ -212,16 +203,17 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
     def _start(self, started: str, span: Span) -> list[Event]:
         """Another session of the same repository."""
         memory = self.memory
+        self.left = memory.session if memory.chain else None
         memory.open_calls.clear()
         memory.edits.clear()
-        memory.started, memory.chain, memory.at = started, digest(started), local_time(started)
+        memory.chain, memory.at = digest(started), local_time(started)
         memory.cwd, memory.prompted, memory.working, memory.running = memory.home, False, False, ""
         memory.expected = False
         memory.session = Session(id=f"aider {started}", cwd=memory.home)
         self.span, self.at = span, memory.at
         self._total += 1
         self.close_turn()
-        return [event for event in [self.event(EventKind.SESSION_START, memory.chain)] if self._admit(event)]
+        return self._admitted(iter([self.event(EventKind.SESSION_START, memory.chain)]))
 
     def _finish(self) -> list[Event]:
         """The events of the block that has ended, first sightings only."""
@@ -232,11 +224,28 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
             return []
         self._total += 1
         self.span, self.at = Span(block.offset, block.length), memory.at
-        events = [event for event in _READERS[block.kind](self, text) if self._admit(event)]
-        if not events:
+        events = self._admitted(_READERS[block.kind](self, text))
+        if not events and not block.told:
             self.ignored()
-        if memory.turn is not Turn.ENDED:
-            memory.turn = Turn.OPEN if memory.working else Turn.CLOSED
+        return events
+
+    def _tell_at_once(self, line: str) -> list[Event]:
+        """What a line of aider's says whatever else its block will: nobody knows when the next block comes."""
+        memory, block = self.memory, self.memory.block
+        self.span, self.at = Span(block.offset, block.length), memory.at
+        if line.startswith(TOKENS):
+            memory.working = memory.expected = False
+        elif GOES_ON.fullmatch(line):
+            memory.working = memory.expected = True
+        events = self._admitted(self._of_line(line))
+        block.told = block.told or bool(events)
+        return events
+
+    def _admitted(self, told: Iterator[Event]) -> list[Event]:
+        """First sightings only; they move the turn, and so does who is at work."""
+        events = list(filter(self._admit, told))
+        if self.memory.turn is not Turn.ENDED:
+            self.memory.turn = Turn.OPEN if self.memory.working else Turn.CLOSED
         return events
 
     def _uid(self, *said: str) -> str:
@@ -277,21 +286,15 @@ class AiderParser(ConversationParser[AiderMemory, _Nothing]):
             yield self._call(uid, "edit", ToolKind.EDIT, ToolInput(path=path, old=old, new=new))
 
     def _of_aider(self, text: str) -> Iterator[Event]:
-        """What aider says: facts of the session, outcomes of edits, output of commands."""
+        """What a whole block of aider's says: facts of the session, what failed, output of commands."""
         memory = self.memory
         if memory.running:
             yield from self._settle_run(text)
             return
         self._learn(text)
         lines = text.split("\n")
-        if any(line.startswith("Tokens:") for line in lines):
-            memory.working = memory.expected = False
-        for line in lines:
-            yield from self._of_line(line)
         yield from self._failures(text)
         yield from self._lint(text, lines)
-        if any(GOES_ON.fullmatch(line) for line in lines):
-            memory.working = memory.expected = True
         if any(line.startswith(NOTICES) for line in lines):
             yield from self.told(self._uid(_AIDER, text), text)
 

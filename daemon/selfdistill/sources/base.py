@@ -42,8 +42,15 @@ class Parser(Protocol):
     def turn(self) -> Turn:
         """Where the conversation stands after the last line."""
 
+    @property
+    def left(self) -> Session | None:
+        """The session that the last line has ended, as it was then, where a log holds many; else None."""
+
     def feed(self, line: bytes, offset: int) -> Iterable[Event]:
         """Return the events of one line that begins at this byte of the log. Never raises."""
+
+    def is_whole(self, line: bytes) -> bool:
+        """Tell whether a last line without its newline is a whole record already. Never raises."""
 
     def state(self) -> bytes:
         """Return what `Source.open` needs to go on exactly here: at most 64 KiB."""
@@ -115,6 +122,8 @@ class Memory(Struct):
     recent: list[str] = field(default_factory=list)  # uids of the last events, oldest first
 
 
+_WHOLE_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 M = TypeVar("M", bound=Memory)
 R = TypeVar("R", bound=Struct)
 V = TypeVar("V")
@@ -141,6 +150,8 @@ def bounded(table: dict[str, V], limit: int) -> None:
 
 class LogParser(ABC, Generic[M, R]):
     """A parser of JSON lines: subclasses say how a record is decoded and what it means."""
+
+    left: Session | None = None  # a log of one session leaves none
 
     def __init__(self, memory: M, decoder: msgspec.json.Decoder[R], kind: type[R]) -> None:
         self.memory = memory
@@ -191,6 +202,14 @@ class LogParser(ABC, Generic[M, R]):
         if len(events) > 1:
             return [event for event in events if self._admit(event)]
         return events if not events or self._admit(events[0]) else []
+
+    def is_whole(self, line: bytes) -> bool:
+        """Tell whether the line is one complete JSON object."""
+        try:
+            _WHOLE_OBJECT.decode(line)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
 
     @abstractmethod
     def read(self, record: R, span: Span) -> list[Event]:

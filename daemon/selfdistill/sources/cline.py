@@ -25,9 +25,9 @@ TASK_LOG: Final = "api_conversation_history.json"
 SESSION_LOG: Final = ".messages.json"
 EXTENSIONS: Final = ("saoudrizwan.claude-dev", "rooveterinaryinc.roo-cline", "kilocode.kilo-code")
 EDITORS: Final = ("Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf")
-_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_ENDED: Final = ("completed", "failed", "cancelled")  # tuples: what a log holds may be unhashable
 _KEPT: Final = ("role", "id", "ts", "type", "isSummary", "isTruncationMarker")  # what is never changed later
-_HEAVY: Final = frozenset({"image", "image_url", "file", "media", "thinking", "redacted_thinking", "reasoning"})
+_HEAVY: Final = ("image", "image_url", "file", "media", "thinking", "redacted_thinking", "reasoning")
 _OWN_WORDS: Final = (b"<environment_details>", b'"<task>', b"<user_input mode=")
 
 
@@ -64,7 +64,8 @@ class Cline:
     def claims(self, path: PurePath, head: bytes) -> bool:
         """Tell by the names, or by a list of messages that holds what only these agents write."""
         listed = head.lstrip()[:1] in (b"[", b"{") and b'"role"' in head[:4096]
-        return path.name == TASK_LOG or (listed and any(words in head for words in _OWN_WORDS))
+        told = path.name.endswith(SESSION_LOG) or any(words in head for words in _OWN_WORDS)
+        return path.name == TASK_LOG or (listed and told)
 
     def layout(self, _path: PurePath) -> Document:
         """Return how the messages are rendered; whatever changes in the directory is a change of the log."""

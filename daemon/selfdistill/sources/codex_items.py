@@ -14,7 +14,7 @@ from selfdistill.sources.codex_authors import typed_text
 from selfdistill.sources.codex_memory import CodexMemory
 from selfdistill.sources.codex_outputs import Outcome, outcome
 from selfdistill.sources.codex_records import Item, Line, Part
-from selfdistill.sources.decoding import bounded_id, exit_status, seconds, tool_name
+from selfdistill.sources.decoding import bounded_id, exit_status, json_text, seconds, tool_name
 from selfdistill.sources.injections import is_own_prompt, without_own
 from selfdistill.sources.tool_inputs import kind_of, script_input, tool_input, workdir_of
 
@@ -95,7 +95,7 @@ class ItemParser(LogParser[CodexMemory, Line]):
 
     def read_call(self, item: Item) -> list[Event]:
         """A function call: its arguments are JSON inside a string."""
-        raw = item.arguments if isinstance(item.arguments, str) else msgspec.json.encode(item.arguments or {})
+        raw = item.arguments if isinstance(item.arguments, str) else json_text(item.arguments or {})
         name = item.name or item.type
         kind = kind_of(name)
         made = tool_input(kind, raw)
@@ -106,7 +106,7 @@ class ItemParser(LogParser[CodexMemory, Line]):
 
     def read_custom_call(self, item: Item) -> list[Event]:
         """A custom call: its input is free text, a patch or a script."""
-        text = item.input if isinstance(item.input, str) else msgspec.json.encode(item.input or {}).decode()
+        text = item.input if isinstance(item.input, str) else json_text(item.input or {})
         kind = kind_of(item.name)
         if kind is ToolKind.OTHER:
             kind, made = script_input(text)

@@ -76,7 +76,7 @@ _OLD_RECORDS: Final = """
 """
 _USERS: Final = (1, "user")
 _AGENTS: Final = (2, "ai")
-_RUNNING: Final = frozenset({"loading", "pending", "running", ""})
+_RUNNING: Final = ("loading", "pending", "running", "")  # a tuple: what a log holds may be unhashable
 
 
 def queries(tables: Mapping[str, frozenset[str]]) -> Queries | None:

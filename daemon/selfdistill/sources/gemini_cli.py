@@ -220,11 +220,11 @@ class GeminiParser(ContentParser[GeminiMemory, Line]):
         events: list[Event] = []
         responses = [part.functionResponse for part in parts_of(message.content) if part.functionResponse is not None]
         for response in responses:
-            events.extend(self.returned(response.id or "", response.name, "", response.response))
+            events.extend(self.read_answer(response.id or "", response.name, "", response.response))
         texts = texts_of(message.displayContent) or texts_of(message.content)
         if found := _WORKING.search("\n".join(texts)) if not self.memory.cwd else None:
             self._works_in(found[1])
-        return events + self.asked(uid, texts, human=not responses)
+        return events + self.read_prompt(uid, texts, human=not responses)
 
     def _read_gemini(self, message: Message, uid: str) -> list[Event]:
         """What the agent said and called, with the results that are there."""
@@ -235,7 +235,7 @@ class GeminiParser(ContentParser[GeminiMemory, Line]):
         if text.strip() and text not in _ACKNOWLEDGED:
             events.append(self.event(EventKind.ASSISTANT, uid, text))
         calls = [part.functionCall for part in parts_of(message.content) if part.functionCall is not None]
-        events.extend(self.called(call.id, call.name, call.args) for call in calls if call.id)
+        events.extend(self.read_call(call.id, call.name, call.args) for call in calls if call.id)
         for call in message.toolCalls or ():
             events.extend(self._read_call(call, uid))
         return events
@@ -243,10 +243,10 @@ class GeminiParser(ContentParser[GeminiMemory, Line]):
     def _read_call(self, call: ToolCall, uid: str) -> list[Event]:
         """A call, and its result once it has ended."""
         identity = call.id or f"{uid}:{call.name}"
-        events = [self.called(identity, call.name, call.args)]
+        events = [self.read_call(identity, call.name, call.args)]
         if call.status in _ENDED:
             before, self.at = self.at, seconds(call.timestamp) or self.at
-            events.extend(self.returned(identity, call.name, call.status, _response(call)))
+            events.extend(self.read_answer(identity, call.name, call.status, _response(call)))
             self.at = before
         return events
 

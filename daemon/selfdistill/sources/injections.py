@@ -11,7 +11,8 @@ from typing import Final
 OWN_NAME: Final = "selfdistill"
 _OWN: Final = re.compile(
     r"<!--\s*selfdistill[: ]?(?:begin|start)\b.*?(?:<!--\s*selfdistill[: ]?(?:end|stop)\b.*?-->|\Z)"
-    r"|<selfdistill(?:\s[^>]*)?>.*?(?:</selfdistill>|\Z)"
+    # Gemini CLI and Qwen Code write what a hook tells with its angle brackets escaped.
+    r"|(?:<|&lt;)selfdistill(?:\s[^>]*?)?(?:>|&gt;).*?(?:(?:<|&lt;)/selfdistill(?:>|&gt;)|\Z)"
     r"|<!--\s*selfdistill\b.*?(?:-->|\Z)",
     re.DOTALL,
 )

@@ -164,7 +164,9 @@ class QwenParser(ContentParser[QwenMemory, Record]):
         subtype = record.subtype or ""
         human = (record.provenance or "real_user") == "real_user" and subtype in _TYPED and not record.externalInputKind
         queued = QUEUED if subtype == "mid_turn_user_message" else ""
-        return self.asked(f"{queued}{self._uid}", [shown] if shown and human else _texts(record.message), human=human)
+        return self.read_prompt(
+            f"{queued}{self._uid}", [shown] if shown and human else _texts(record.message), human=human
+        )
 
     def _read_assistant(self, record: Record) -> list[Event]:
         """What the agent said and called."""
@@ -175,7 +177,7 @@ class QwenParser(ContentParser[QwenMemory, Record]):
         for self._number, part in enumerate(parts_of(record.message.parts if record.message else None)):
             if part.functionCall is not None:
                 call = part.functionCall
-                events.append(self.called(call.id or self.call_uid(""), call.name, call.args))
+                events.append(self.read_call(call.id or self.call_uid(""), call.name, call.args))
         return events
 
     def _read_result(self, record: Record) -> list[Event]:
@@ -187,7 +189,7 @@ class QwenParser(ContentParser[QwenMemory, Record]):
                 answer = part.functionResponse
                 identity = answer.id or (ended.callId if ended else None) or ""
                 status = (ended.status if ended else None) or ""
-                events.extend(self.returned(identity, answer.name, status, answer.response))
+                events.extend(self.read_answer(identity, answer.name, status, answer.response))
         return events
 
     def _read_system(self, record: Record) -> list[Event]:

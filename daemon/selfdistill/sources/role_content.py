@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from selfdistill.model import Author, Event, EventKind, Session, Span, ToolInput, ToolKind
 from selfdistill.sources.base import Facts, LogParser, Memory, Tool, bounded, remembered
 from selfdistill.sources.claude_code import ClaudeCode
-from selfdistill.sources.decoding import bounded_id, digest, fact, glances, seconds, tool_name
+from selfdistill.sources.decoding import bounded_id, digest, fact, glances, json_text, seconds, tool_name
 from selfdistill.sources.injections import is_own_prompt, without_own, without_wrapped
 from selfdistill.sources.tool_inputs import kind_of, tool_input
 
@@ -294,7 +294,7 @@ def _answer(record: Line) -> str:
 
 def _json(value: str | dict[str, Any] | None) -> str:
     """Arguments as JSON text."""
-    return value if isinstance(value, str) else msgspec.json.encode(value or {}).decode()
+    return value if isinstance(value, str) else json_text(value or {})
 
 
 def _text(content: str | list[Part] | None) -> str:

@@ -83,6 +83,10 @@ _OWED: Final = """
     ORDER BY mtime_ns DESC, logs.id
 """
 _PENDING: Final = _WAITING + "WHERE pending_since IS NOT NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
+# Parts of them were read before a delivery in their session was known.
+_OWING: Final = """SELECT log_id FROM chances JOIN deliveries ON deliveries.number = delivery
+    JOIN lessons ON lessons.id = lesson_id WHERE owed"""
+_TO_LOOK_BACK: Final = _WAITING + f"WHERE logs.id IN ({_OWING}) ORDER BY logs.id"
 _PRESENT: Final = _WAITING + "WHERE gone_at IS NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
 
 
@@ -198,6 +202,10 @@ class Catalogue(Part):
         `not_before` and `attempts` are the failures of `second`. Logs that wait for a batch are not among them.
         """
         return [_pending(row) for row in self._database.rows(_OWED, {"first": first, "second": second})]
+
+    def to_look_back(self) -> list[PendingLog]:
+        """The logs that were read, in part, before a delivery in their session was known."""
+        return [_pending(row) for row in self._database.rows(_TO_LOOK_BACK)]
 
     def note_turn(self, log_id: int, turn: Turn | None) -> None:
         """Remember where the conversation stands after the log's last record."""

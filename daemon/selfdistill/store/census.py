@@ -12,6 +12,8 @@ from selfdistill.store.part import Part
 
 _MOST_TYPES: Final = 32  # as many names as model.Records holds
 
+# A tail is what stands behind the cursor of a log that was read since it changed: a last line without an end. Told of
+# *.jsonl alone (the bytes): other logs are rendered or decompressed, so that cursors count other bytes than the disk.
 # Drift is kept as columns beside the log so that 100,000 logs are summed inside SQLite.
 _CENSUS: Final = """
     SELECT source, count(*), sum(gone_at IS NOT NULL),
@@ -19,6 +21,10 @@ _CENSUS: Final = """
         count(DISTINCT CASE WHEN session <> '' THEN session ELSE session_hint END),
         sum(CASE WHEN pending_since IS NOT NULL THEN max(size - distilled_size, 0) ELSE 0 END),
         min(pending_since),
+        sum(
+            gone_at IS NULL AND substr(name, -6) = x'2e6a736f6e6c'
+            AND EXISTS(SELECT 1 FROM cursors WHERE log_id = logs.id AND offset < size AND updated_at >= changed_at)
+        ),
         sum(records_total), sum(records_known), sum(records_ignored), sum(records_unknown), sum(records_undecodable)
     FROM logs GROUP BY source ORDER BY source
 """
@@ -29,7 +35,8 @@ _types = msgspec.json.Decoder(dict[str, int])
 class SourceCensus(Struct, frozen=True):
     """One source in figures. Bytes are on disk; times are seconds since the epoch, None where there is none.
 
-    `tracked` logs have a cursor; `bytes_behind` and `oldest_pending_since` are about logs with work to do.
+    `tracked` logs have a cursor; `bytes_behind` and `oldest_pending_since` are about logs with work to do; `tails` are
+    logs whose last line is not whole.
     """
 
     logs: int = 0
@@ -38,6 +45,7 @@ class SourceCensus(Struct, frozen=True):
     sessions: int = 0
     bytes_behind: int = 0
     oldest_pending_since: float | None = None
+    tails: int = 0
     records: Records = field(default_factory=Records)
     last_success: float | None = None
 
@@ -86,7 +94,8 @@ class Census(Part):
                 sessions=row[4],
                 bytes_behind=row[5],
                 oldest_pending_since=row[6],
-                records=Records(row[7], row[8], row[9], row[10], row[11], types.get(row[0], {})),
+                tails=row[7],
+                records=Records(row[8], row[9], row[10], row[11], row[12], types.get(row[0], {})),
                 last_success=successes.get(row[0]),
             )
             for row in self._database.rows(_CENSUS)

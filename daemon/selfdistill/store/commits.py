@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from selfdistill.errors import CursorMoved
 from selfdistill.model import Cursor, Finding, Mishap, Outcome, Records, Session, Skip, Stat
 from selfdistill.store.catalogue import signed_stat
+from selfdistill.store.chances import add_chances, forget_chances
 from selfdistill.store.cursors import load_cursor, same_place, save_cursor
 from selfdistill.store.deriving import Committed, Deriving
 from selfdistill.store.findings import Key, Place, ProjectRef, add, forget, prepare, tidy
@@ -26,6 +27,8 @@ _MOST_TYPES: Final = 32
 _FACTS: Final = """
     UPDATE logs SET
         session = CASE WHEN :session = '' THEN session ELSE :session END,
+        counts_for = :counts_for,
+        project = :project,
         parent_session = CASE WHEN :session = '' THEN parent_session ELSE :parent END,
         machine_run = :machine_run,
         dev = :dev, ino = :ino, size = :size, mtime_ns = :mtime_ns, ctime_ns = :ctime_ns,
@@ -66,7 +69,9 @@ class Commit(Struct, frozen=True):
     opened. `findings` come with their project and whether they are provisional (their episode is still open).
     `restart`: drop all earlier sightings of this log and distiller first (a new generation, `run --again`).
     `complete`: all that the log held at `stat` has been read, so that it waits no longer, unless it was seen to change
-    meanwhile. `second`: another distiller has told the catalogue of this log, so only findings and cursor are written.
+    meanwhile. `chances`: for each delivery that the reader knew of, how often a call went well after it where the
+    lesson's failure could have come. `second`: another distiller has told the catalogue of this log, so only findings
+    and cursor are written.
     """
 
     log_id: int
@@ -84,6 +89,8 @@ class Commit(Struct, frozen=True):
     outcome: Outcome | None = None
     skip: Skip | None = None
     second: bool = False
+    project: str = ""  # that the session began in; "" if nothing of the log is learned
+    chances: Mapping[int, int] = field(default_factory=dict)
 
 
 class _Log(Struct, frozen=True):
@@ -152,17 +159,25 @@ class Commits(Deriving):
             troubles = forget_mishaps(self._database, place) if work.restart else set()
             raised = {item.finding.merge_key for item in seen if add(self._database, item, place)}
             troubles |= add_mishaps(self._database, work.mishaps, place)
+            told = set() if work.second else self._judge(work, place)
             for finding_id in dropped:
                 tidy(self._database, finding_id)
             save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())
             if not work.second:
-                self._database.run(_FACTS, _facts(work, log))
+                self._database.run(_FACTS, _facts(work, log, place))
             elif work.complete:
                 self._database.run(_SHOWN, {**_reach(work), "now": self._clock()})
+        touched.keys |= told
         touched.keys.update((item.project, item.finding.merge_key) for item in seen)
         touched.keys.update(dropped.values())
         touched.doubtful |= raised | {merge_key for _, merge_key in dropped.values()}
         touched.troubles |= troubles
+
+    def _judge(self, work: Commit, place: Place) -> set[Key]:
+        """What this log tells of the lessons that were told in its session; their keys."""
+        if work.restart:
+            forget_chances(self._database, place)
+        return add_chances(self._database, work.chances, place)
 
     def _log(self, work: Commit) -> _Log:
         """The log's row; raises CursorMoved if it, or the cursor that the work starts from, is gone."""
@@ -188,18 +203,21 @@ def _log_of(row: Row) -> _Log:
 
 def _place(work: Commit, log: _Log) -> Place:
     """Where and by whom the findings of this commit were seen."""
-    session = _session(work.session, log)
+    session = counted_session(work.session, log.session, log.hint, log.directory + b"/" + log.name)
     return Place(work.log_id, work.distiller, work.version, work.after.generation, session)
 
 
-def _session(session: Session, log: _Log) -> str:
-    """The session that sightings count for: the one that spawned a machine run, else the log's own, else its place."""
+def counted_session(session: Session, known: str, hint: str, path: bytes) -> str:
+    """The session that a log counts for: the one that spawned a machine run, else its own, else `hint` or its path.
+
+    `known` is what an earlier reading told.
+    """
     spawned_by = session.parent if session.machine_run else ""
-    named = storable(spawned_by or session.id) or log.session or log.hint
-    return named or storable(os.fsdecode(log.directory + b"/" + log.name))
+    named = storable(spawned_by or session.id) or known or hint
+    return named or storable(os.fsdecode(path))
 
 
-def _facts(work: Commit, log: _Log) -> dict[str, object]:
+def _facts(work: Commit, log: _Log, place: Place) -> dict[str, object]:
     """The catalogue's columns after this commit.
 
     If the log was seen again after it was opened (its ctime moved on), that newer stat stays, and the log stays
@@ -215,6 +233,8 @@ def _facts(work: Commit, log: _Log) -> dict[str, object]:
     return {
         "session": storable(work.session.id),
         "parent": storable(work.session.parent),
+        "counts_for": place.session,
+        "project": storable(work.project),
         "machine_run": work.session.machine_run,
         "dev": dev,
         "ino": ino,

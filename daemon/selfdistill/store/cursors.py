@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from selfdistill.model import Cursor, Proof
 from selfdistill.store.part import Part, storable
@@ -24,12 +28,31 @@ _SAVE: Final = """
         version = excluded.version, parser_state = excluded.parser_state, carry = excluded.carry,
         updated_at = excluded.updated_at
 """
+_SET_ASIDE: Final = """
+    SELECT CASE WHEN session <> '' THEN session ELSE session_hint END, source, directory, name, distiller, attempts,
+        not_before, last_error, skip IS 'quarantined'
+    FROM logs JOIN failures ON failures.log_id = logs.id
+    WHERE gone_at IS NULL ORDER BY not_before DESC, logs.id
+"""
 _FAIL: Final = """
     INSERT INTO failures VALUES (?, ?, 1, ?, ?)
     ON CONFLICT(log_id, distiller) DO UPDATE SET
         attempts = attempts + 1, not_before = excluded.not_before, last_error = excluded.last_error
     RETURNING attempts
 """
+
+
+class SetAside(Struct, frozen=True):
+    """One log that failed: how often, why, and until when it is left alone (seconds since the epoch)."""
+
+    session: str
+    source: str
+    path: Path
+    distiller: str
+    attempts: int
+    not_before: float
+    reason: str
+    quarantined: bool
 
 
 class Cursors(Part):
@@ -51,6 +74,21 @@ class Cursors(Part):
         with self._database.transaction():
             row = self._database.row(_FAIL, (log_id, distiller, not_before, storable(error)))
         return int(row[0]) if row else 0
+
+    def set_aside(self) -> list[SetAside]:
+        """The logs that failed and are quarantined or wait for another try, newest failure first."""
+        return [
+            SetAside(row[0], row[1], Path(os.fsdecode(os.path.join(row[2], row[3]))), *row[4:])  # noqa: PTH118 - bytes
+            for row in self._database.rows(_SET_ASIDE)
+        ]
+
+    def sessions_like(self, text: str) -> list[str]:
+        """The ids of all known sessions that begin with this text, in order; "" gives all of them."""
+        sql = (
+            "SELECT DISTINCT CASE WHEN session <> '' THEN session ELSE session_hint END AS known FROM logs"
+            " WHERE substr(known, 1, length(:text)) = :text ORDER BY 1"
+        )
+        return [row[0] for row in self._database.rows(sql, {"text": storable(text)})]
 
     def retry(self, session: str | None = None) -> int:
         """Lift the waiting time and quarantine of one session's logs (None: of all); how many logs that freed."""

@@ -8,11 +8,15 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from selfdistill.errors import InternalError
-from selfdistill.model import Lesson, LessonState, Scope
-from selfdistill.store.findings import is_shared, load_findings
-from selfdistill.store.lessons import Verdict, VerdictKind, as_row, derived_columns, derived_part, lesson_of
+from selfdistill.model import Action, Lesson, LessonState, Scope, Trigger
+from selfdistill.store.chances import Tally, tally
+from selfdistill.store.cues import keep
+from selfdistill.store.feedback import opinion_of
+from selfdistill.store.findings import is_shared
+from selfdistill.store.lessons import as_row, derived_columns, derived_part, lesson_of
 from selfdistill.store.mishaps import count_recurrences, cover, covering
 from selfdistill.store.part import Part
+from selfdistill.store.rulings import Verdict, all_findings, roots, rulings, standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,15 +29,15 @@ if TYPE_CHECKING:
 _INSERT: Final = """
     INSERT INTO lessons(id, project, merge_key, signal, condition, trigger_type, action_type, action, rationale,
         confidence, scope, tags, state, support, distiller, version, model, first_seen, last_seen,
-        covers, prefers, over, first_session, created_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        covers, prefers, over, first_session, reason, created_at, updated_at, feedback)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 # Without id, project and merge_key, so that their indices are left alone.
 _UPDATE: Final = """
     UPDATE lessons SET signal = ?, condition = ?, trigger_type = ?, action_type = ?, action = ?, rationale = ?,
         confidence = ?, scope = ?, tags = ?, state = ?, support = ?, distiller = ?, version = ?, model = ?,
-        first_seen = ?, last_seen = ?, covers = ?, prefers = ?, over = ?, first_session = ?, updated_at = ?
+        first_seen = ?, last_seen = ?, covers = ?, prefers = ?, over = ?, first_session = ?, reason = ?, updated_at = ?
     WHERE number = ?
 """
 _INDEX: Final = "INSERT INTO lessons_index(rowid, condition, action, rationale, tags) VALUES (?, ?, ?, ?, ?)"
@@ -41,11 +45,6 @@ _UNINDEX: Final = (
     "INSERT INTO lessons_index(lessons_index, rowid, condition, action, rationale, tags)"
     " VALUES ('delete', ?, ?, ?, ?, ?)"
 )
-_STATE_OF: Final = {
-    VerdictKind.APPROVE: LessonState.ACTIVE,
-    VerdictKind.REJECT: LessonState.REJECTED,
-    VerdictKind.ARCHIVE: LessonState.ARCHIVED,
-}
 
 
 class Committed(Struct):
@@ -67,8 +66,8 @@ class Deriving(Part):
         `doubtful` merge keys may have lost what made them global.
         """
         shared: dict[str, bool] = {}
-        wanted = set(keys)
-        for merge_key in {key for _, key in keys}:
+        wanted = {*keys, *roots(self._database, keys)}
+        for merge_key in {key for _, key in wanted}:
             shared[merge_key], flipped = self._share(merge_key, doubtful=merge_key in doubtful)
             if flipped:
                 rows = self._database.rows("SELECT project FROM lessons WHERE merge_key = ?", (merge_key,))
@@ -100,13 +99,16 @@ class Deriving(Part):
     def _derive_one(self, project: str, merge_key: str, *, shared: bool, done: Committed) -> int | None:
         """Derive one lesson; its number if it is there then and was not just as it is."""
         row, verdict = self._standing(project, merge_key)
-        lesson = self._derive(load_findings(self._database, project, merge_key), verdict)
+        lesson = self._derive(all_findings(self._database, project, merge_key), verdict)
         if lesson is None and row is not None and verdict and verdict.state is LessonState.REJECTED:
             lesson = lesson_of(row)  # a tombstone outlives its findings
         if lesson is not None:
             if (lesson.project, lesson.merge_key) != (project, merge_key):
                 raise InternalError(f"The lesson {lesson.id} was derived for another key than its findings have.")
-            after = self._save(_judged(lesson, verdict, shared=shared), row, done)
+            told = tally(self._database, lesson.id, lesson.covers)
+            ignored = self._ignored(told.helped, told.recurred)
+            after = self._save(_judged(lesson, verdict, shared=shared, ignored=ignored), row, done)
+            after = self._count_told(after, told)
             self._database.remembered["standing", project, merge_key] = after, verdict
             return None if after is row else int(after[0])
         if row is not None:
@@ -131,21 +133,32 @@ class Deriving(Part):
             return row
         now = self._clock()
         if row is None:
-            number = self._database.rows(_INSERT, (*columns, now, now))[0][0]
-            after = as_row(number, columns, (0, 0, now, now))
+            opinion = opinion_of(self._database, lesson.project, lesson.merge_key)
+            number = self._database.rows(_INSERT, (*columns, now, now, opinion))[0][0]
+            after = as_row(number, columns, (0, 0, now, now, 0, opinion))
             self._database.run(_INDEX, _words(after))
             cover(self._database, number, lesson.project, lesson.covers)
             done.created.append(lesson_of(after))
         else:
-            after = as_row(row[0], columns, (*row[20:23], now))
+            after = as_row(row[0], columns, (*row[20:23], now, *row[29:]))
             self._update(row, after)
             if row[24] != after[24]:
                 cover(self._database, row[0], lesson.project, lesson.covers)
             done.merged.append(lesson_of(after))
+        keep(self._database, after, self._cueing)
         return after
 
+    def _count_told(self, row: Row, told: Tally) -> Row:
+        """Bring `helped` and `recurred_told` of a lesson's row up to date; the row as it is then."""
+        if (row[20], row[29]) == (told.helped, told.recurred):
+            return row
+        self._database.run(
+            "UPDATE lessons SET helped = ?, recurred_told = ? WHERE number = ?", (told.helped, told.recurred, row[0])
+        )
+        return (*row[:20], told.helped, *row[21:29], told.recurred, *row[30:])
+
     def _update(self, before: Row, after: Row) -> None:
-        self._database.run(_UPDATE, (*after[4:20], *after[24:28], after[23], after[0]))
+        self._database.run(_UPDATE, (*after[4:20], *after[24:29], after[23], after[0]))
         if before[1] != after[1]:
             self._database.run("UPDATE lessons SET id = ? WHERE number = ?", (after[1], after[0]))
         if _words(before) != _words(after):  # most updates raise support and confidence and leave the words alone
@@ -154,13 +167,7 @@ class Deriving(Part):
 
     def _verdict(self, project: str, merge_key: str) -> Verdict | None:
         """What a person decided in all, or None."""
-        verdict = None
-        for kind, at, note in self._database.rows(
-            "SELECT kind, at, note FROM verdicts WHERE merge_key = ? AND project = ? ORDER BY number",
-            (merge_key, project),
-        ):
-            verdict = _after(verdict or Verdict(), VerdictKind(kind), at, note)
-        return verdict if verdict and (verdict.state or verdict.scope) else None
+        return standing(rulings(self._database, project, merge_key))
 
 
 def _words(row: Row) -> Row:
@@ -168,20 +175,24 @@ def _words(row: Row) -> Row:
     return row[0], row[5], row[8], row[9], row[12]
 
 
-def _after(verdict: Verdict, kind: VerdictKind, at: float, note: str) -> Verdict:
-    if kind is VerdictKind.GLOBAL:
-        return replace(verdict, scope=Scope.GLOBAL, at=at, note=note)
-    if kind is VerdictKind.LOCAL:
-        return replace(verdict, scope=Scope.PROJECT, at=at, note=note)
-    return replace(verdict, state=_STATE_OF.get(kind), at=at, note=note)
+def _judged(lesson: Lesson, verdict: Verdict | None, *, shared: bool, ignored: str) -> Lesson:
+    """The lesson as it may stand: a person's word goes before anything derived.
 
-
-def _judged(lesson: Lesson, verdict: Verdict | None, *, shared: bool) -> Lesson:
-    """The lesson as it may stand: a person's word goes before anything derived."""
-    state = verdict.state if verdict and verdict.state else lesson.state
-    scope = Scope.GLOBAL if shared else lesson.scope
-    if verdict and verdict.scope:
-        scope = verdict.scope
-    if (state, scope) == (lesson.state, lesson.scope):
+    `ignored`: why it would be archived though nobody said so, "" if not. Who restored it once wants it told.
+    """
+    if verdict is None and not shared and not ignored:
         return lesson
-    return replace(lesson, state=state, scope=scope)
+    verdict = verdict or Verdict()
+    reason = ignored if lesson.state is LessonState.ACTIVE and not (verdict.state or verdict.restored) else ""
+    state = verdict.state or (LessonState.ARCHIVED if reason else lesson.state)
+    scope = verdict.scope or (Scope.GLOBAL if shared else lesson.scope)
+    condition = verdict.words.condition or lesson.trigger.condition
+    action = verdict.words.action or lesson.action.description
+    return replace(
+        lesson,
+        state=state,
+        reason=reason,
+        scope=scope,
+        trigger=Trigger(condition, lesson.trigger.type),
+        action=Action(lesson.action.type, action),
+    )

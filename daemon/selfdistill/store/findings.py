@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]  # project, merge key: what lessons are derived for
 
+IMPORT: Final = "import"  # the distiller of findings that came in a file
+
 _NOWHERE: Final = Span(0, 0)
 
 _LOAD: Final = """
@@ -203,6 +205,7 @@ def _remember(database: Database, seen: Seen, place: Place, *, alone: bool) -> N
         remote=seen.remote,
         finding=seen.finding,
         sightings=(sighting,),
+        imported=place.distiller == IMPORT,
     )
 
 
@@ -267,6 +270,7 @@ def _stored(rows: list[Row]) -> StoredFinding:
         remote=first[4],
         finding=_bodies.decode(first[5]).finding,
         sightings=tuple(sightings),
+        imported=first[1] == IMPORT,
     )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
 
 from selfdistill.errors import UsageError
 from selfdistill.model import (
@@ -21,35 +19,18 @@ from selfdistill.model import (
     Trigger,
     TriggerType,
 )
-from selfdistill.store.findings import load_findings
 from selfdistill.store.part import Part, storable
+from selfdistill.store.rulings import Verdict, all_findings
 
 if TYPE_CHECKING:
     from selfdistill.store.database import Row
 
 
-class VerdictKind(StrEnum):
-    """What a person may say of a lesson. The last word on its state wins, and so does the last one on its scope."""
-
-    APPROVE = "approve"  # active, whatever the evidence
-    REJECT = "reject"  # a tombstone: never told, never learned again
-    ARCHIVE = "archive"  # kept, not told
-    RESTORE = "restore"  # takes the three above back
-    GLOBAL = "global"  # told in every project
-    LOCAL = "local"  # told in its own project only, even if other projects show the same
-
-
-class Verdict(Struct, frozen=True):
-    """What a person decided about a lesson: its state, its scope, or both. None: left to the evidence."""
-
-    state: LessonState | None = None
-    scope: Scope | None = None
-    at: float = 0.0
-    note: str = ""
-
-
 Derive = Callable[[Sequence[StoredFinding], Verdict | None], Lesson | None]
 """The lesson that a set of findings with one project and merge key makes: pure, blind to their order; None for none."""
+
+Ignored = Callable[[int, int], str]
+"""Why a lesson that helped in so many sessions that were told, and did not in so many, is archived; "" if not."""
 
 VISIBLE: Final = """
     (:state IS NULL OR l.state = :state) AND (:everywhere OR l.project = :project OR (
@@ -136,7 +117,7 @@ class Lessons(Part):
     def evidence(self, lesson_id: str) -> list[StoredFinding]:
         """What a lesson rests on; empty for a tombstone whose findings are gone."""
         row = self._database.row("SELECT project, merge_key FROM lessons WHERE id = ?", (lesson_id,))
-        return load_findings(self._database, row[0], row[1]) if row else []
+        return all_findings(self._database, row[0], row[1]) if row else []
 
 
 def lesson_of(row: Row) -> Lesson:
@@ -167,21 +148,24 @@ def lesson_of(row: Row) -> Lesson:
         prefers=row[25],
         over=row[26],
         first_session=row[27],
+        reason=row[28],
+        recurred_told=row[29],
+        feedback=row[30],
     )
 
 
 def derived_part(row: Row) -> Row:
     """Of a lesson's row what `derived_columns` gives."""
-    return (*row[1:20], *row[24:28])
+    return (*row[1:20], *row[24:29])
 
 
 def as_row(number: int, columns: Row, kept: Row) -> Row:
-    """A whole row: its number, what is derived, and helped, recurred, created_at and updated_at."""
-    return (number, *columns[:19], *kept, *columns[19:])
+    """A whole row: its number, what is derived; helped, recurred, created_at, updated_at, recurred_told, feedback."""
+    return (number, *columns[:19], *kept[:4], *columns[19:], *kept[4:])
 
 
 def derived_columns(lesson: Lesson) -> Row:
-    """The columns 1 to 19 and 24 to 27 of a lesson's row: all that follows from findings and verdicts."""
+    """The columns 1 to 19 and 24 to 28 of a lesson's row: all that follows from findings and verdicts."""
     return (
         lesson.id,
         lesson.project,
@@ -206,4 +190,5 @@ def derived_columns(lesson: Lesson) -> Row:
         lesson.prefers,
         lesson.over,
         lesson.first_session,
+        lesson.reason,
     )

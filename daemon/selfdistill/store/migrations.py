@@ -11,7 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from selfdistill.store.cues import cueing
 from selfdistill.store.database import translate_system
+from selfdistill.store.recall_schema import recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -314,7 +316,7 @@ def owing(database: Database) -> None:
     database.run("ALTER TABLE logs ADD COLUMN owed_since REAL")
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing)
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing, recall, cueing)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

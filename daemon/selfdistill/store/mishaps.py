@@ -47,9 +47,10 @@ def add_mishaps(database: Database, mishaps: Iterable[tuple[ProjectRef, Mishap]]
     added = set()
     for project, mishap in mishaps:
         trouble = storable(project.key), storable(mishap.cause)
+        where = (place.log_id, place.distiller, place.generation, place.session)
         database.run(
-            "INSERT INTO mishaps VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (*trouble, mishap.uid, place.log_id, place.distiller, place.generation, place.session, mishap.at),
+            "INSERT INTO mishaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*trouble, mishap.uid, *where, mishap.at, mishap.began),
         )
         added.add(trouble)
     return added

@@ -7,17 +7,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from selfdistill.store.cues import Cueing
     from selfdistill.store.database import Database
-    from selfdistill.store.lessons import Derive
+    from selfdistill.store.lessons import Derive, Ignored
+
+
+def never_ignored(_helped: int, _recurred: int) -> str:
+    """Archive no lesson for being ignored."""
+    return ""
 
 
 class Part:
     """One subject of the store; `Store` is all of them over one connection."""
 
-    def __init__(self, database: Database, *, derive: Derive, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        derive: Derive,
+        clock: Callable[[], float],
+        cueing: Cueing,
+        ignored: Ignored = never_ignored,
+    ) -> None:
         self._database = database
         self._derive = derive
         self._clock = clock
+        self._ignored = ignored
+        self._cueing = cueing
 
 
 def storable(text: str) -> str:

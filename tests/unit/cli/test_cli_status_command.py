@@ -177,6 +177,19 @@ class TestScreen:
         assert "not found here: amp, crush" in drawn
         assert drawn.index("codex") < drawn.index("not found here")
 
+    def test_telling_and_repeated_failures_are_one_line_each(self) -> None:
+        """What came of the lessons that were told, and failures by week as bars; nothing where there is nothing."""
+        telling = {"deliveries": 14, "helped": 6, "recurred": 2, "helping": 1, "unproven": 3, "not_helping": 0}
+        weeks = {"repeated_failures_by_week": [0, 8, 4, 1], "known_failures_by_week": [0, 0, 2, 1]}
+        drawn = screen(snapshot(recall={**telling, **weeks, "spoiled_lines": 2}))
+        told = "14 times: 6 helped, 2 failed all the same · lessons: 1 helping, 0 not helping, 3 unproven"
+        assert f"  told      {told} · 2 lines of hooks could not be used\n" in drawn
+        assert "  repeats   ·█▄▁ 1 this week · known to a lesson ··█▄ 1\n" in drawn
+        quiet = screen(snapshot(recall={"deliveries": 0, "repeated_failures_by_week": [0, 0], "helped": "odd"}))
+        assert "told" not in quiet
+        assert "repeats" not in quiet
+        assert "repeats" not in screen(snapshot(recall={"repeated_failures_by_week": ["x"]}))
+
     def test_missing_root_is_news_only_if_logs_went_with_it(self) -> None:
         """An agent's other default place may be missing; all places missing of an agent that had logs is an alarm."""
         gone, there = {"path": "/gone", "health": "missing", "advice": "mount it"}, {"path": "/there", "health": "ok"}

@@ -27,13 +27,13 @@ def mishaps(story: Story, cut: int = 0) -> list[Mishap]:
 
 
 def test_a_failure_is_told_whether_a_rule_learned_from_it_or_not(story: Story) -> None:
-    """Each occurrence with its cause, its time and its place."""
+    """Each occurrence with its cause, its place, and when it was called and had failed."""
     first = story.sh("gh pr diff 12 --stat", UNKNOWN_FLAG, error=True)
     second = story.sh("gh pr diff 13 --stat", UNKNOWN_FLAG, error=True)
     cause = "usage\x1funknown_option\x1fgh pr diff\x1fstat"
     assert mishaps(story) == [
-        Mishap(first, cause, 1001.0, "/home/mara/kettle"),
-        Mishap(second, cause, 1003.0, "/home/mara/kettle"),
+        Mishap(first, cause, 1001.0, "/home/mara/kettle", 1000.0),
+        Mishap(second, cause, 1003.0, "/home/mara/kettle", 1002.0),
     ]
 
 

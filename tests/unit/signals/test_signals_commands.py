@@ -143,7 +143,7 @@ def test_words_are_unquoted_and_pipes_marked() -> None:
 
 @pytest.mark.parametrize("unit", ['"', "'\"", "<<A\n", "<<A ", "$(", "1>", "\\", "a;", "bash -c 'x", "if "])
 def test_hostile_lines_take_linear_time(unit: str) -> None:
-    """A megabyte of any repeated fragment is taken apart within half a second."""
-    start = time.perf_counter()
+    """A megabyte of any repeated fragment is taken apart in seconds of work, where quadratic time would be hours."""
+    start = time.process_time()
     is_check_command(unit * (1_000_000 // len(unit)))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 10

@@ -1,141 +1,44 @@
-"""Aider, Cline and its kin, and Cursor: every invented log gives what is expected; copying changes no id."""
+"""Promises of the sources of Aider, of Cline and its kin, and of Cursor, one by one."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
-from editor_logs import (
-    FIXTURES,
-    SOURCES,
-    Log,
-    OtherBytes,
-    built,
-    database_lines,
-    document_lines,
-    logs,
-    sessions_of,
-    tables_of,
-)
-from selfdistill.layouts import Database, Document
-from selfdistill.model import Author, Event, EventKind, Records, Turn
+from agent_logs import FIXTURES, built, read, rendered, sessions_of, text_of, texts_of
+from selfdistill.ingest.foreign import reading
+from selfdistill.ingest.sessions import sessions
+from selfdistill.layouts import Database
+from selfdistill.model import Author, EventKind, Stat, Turn
 from selfdistill.sources import Source
 from selfdistill.sources.aider import Aider
 from selfdistill.sources.cline import Cline
 from selfdistill.sources.cursor import Cursor, slug_of
 from selfdistill.sources.patches import replacements
 
-LOGS = logs()
-NAMES = [f"{log.source.name}-{log.name}" for log in LOGS]
+SOURCES: tuple[Source, ...] = (Aider(), Cline(), Cursor())
 TASKS = FIXTURES / "cline" / "tasks"
-
-
-def read(source: Source, path: PurePath, data: bytes) -> tuple[list[Event], Any]:
-    parser = source.open(path, None)
-    events: list[Event] = []
-    offset = 0
-    for line in data.split(b"\n"):
-        events.extend(parser.feed(line, offset))
-        offset += len(line) + 1
-    return events, parser
-
-
-def listed(event: Event) -> dict[str, Any]:
-    """An event as expected.json writes it: absent values are absent keys, texts are cut."""
-    made: dict[str, Any] = {
-        "kind": event.kind.value,
-        "author": event.author.value,
-        "uid": event.uid,
-        "text": event.text[:80],
-        "tool": f"{event.tool}/{event.tool_kind.value}" if event.tool else None,
-        "input": present(event.input) if event.input else None,
-        "call": event.call_id or None,
-        "is_error": event.is_error,
-        "exit_code": event.exit_code,
-        "sidechain": event.sidechain or None,
-        "ends_turn": event.ends_turn or None,
-    }
-    return {key: value for key, value in made.items() if value is not None}
-
-
-def counted(records: Records) -> dict[str, Any]:
-    names = ("total", "known", "ignored", "undecodable", "unknown_types")
-    return {name: getattr(records, name) for name in names}
-
-
-def present(struct: Any) -> dict[str, Any]:  # noqa: ANN401 - any of our structs
-    return {name: value for name in struct.__struct_fields__ if (value := getattr(struct, name))}
-
-
-@pytest.mark.parametrize("log", LOGS, ids=NAMES)
-def test_log_gives_what_is_expected(log: Log) -> None:
-    """Events, session, turn and record counts are those that were read and judged by hand."""
-    expected = json.loads((FIXTURES / log.source.name / "expected.json").read_text("utf-8"))[log.name]
-    events, parser = read(log.source, log.path, log.data)
-    assert [listed(event) for event in events] == expected["events"]
-    assert present(parser.session) == expected["session"]
-    assert parser.turn.value == expected["turn"]
-    assert counted(parser.records) == expected["records"]
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_every_expectation_has_its_log(source: Source) -> None:
-    """No log that expected.json names is missing, and none is left out."""
-    expected = json.loads((FIXTURES / source.name / "expected.json").read_text("utf-8"))
-    assert set(expected) == {log.name for log in LOGS if log.source is source}
-
-
-@pytest.mark.parametrize("log", LOGS, ids=NAMES)
-def test_spans_are_whole_records(log: Log) -> None:
-    """An event's span is a JSON object, or whole lines of a text."""
-    events, _ = read(log.source, log.path, log.data)
-    for event in events:
-        end = event.span.offset + event.span.length
-        record = log.data[event.span.offset : end]
-        if log.source.name == "aider":
-            assert event.span.offset == 0 or log.data[event.span.offset - 1 : event.span.offset] == b"\n"
-            assert log.data[end : end + 1] in {b"\n", b""}
-        else:
-            assert isinstance(json.loads(record), dict)
-
-
-@pytest.mark.parametrize("log", LOGS, ids=NAMES)
-def test_records_add_up(log: Log) -> None:
-    """Every record is known, ignored, unknown or undecodable, and counted once."""
-    _, parser = read(log.source, log.path, log.data)
-    records = parser.records
-    assert records.total == records.known + records.ignored + records.unknown + records.undecodable
-
-
-@pytest.mark.parametrize("log", LOGS, ids=NAMES)
-def test_results_follow_their_calls(log: Log) -> None:
-    """Every result has its call before it."""
-    events, _ = read(log.source, log.path, log.data)
-    calls: set[str] = set()
-    for event in events:
-        if event.kind is EventKind.TOOL_CALL:
-            calls.add(event.call_id)
-        assert event.kind is not EventKind.TOOL_RESULT or event.call_id in calls
 
 
 def test_a_longer_document_only_adds_lines() -> None:
     """While a task goes on, the lines that were read stay as they are: so its cursor stays good."""
     path = TASKS / "1767225600000" / "api_conversation_history.json"
     messages = json.loads(path.read_text("utf-8"))
-    whole = [each.line for each in document_lines(Cline(), path, path.read_bytes())]
+    whole = [each.line for each in rendered(Cline(), path, path.read_bytes())]
     for count in range(len(messages) + 1):
         shorter = json.dumps(messages[:count]).encode()
-        assert [each.line for each in document_lines(Cline(), path, shorter)] == whole[: count + 1]
+        assert [each.line for each in rendered(Cline(), path, shorter)] == whole[: count + 1]
 
 
 def test_times_come_from_what_the_editor_showed() -> None:
     """A task's messages, which have no times, get those of what was shown before the next one."""
     path = TASKS / "1767225600000" / "api_conversation_history.json"
-    data = b"\n".join(each.line for each in document_lines(Cline(), path, path.read_bytes()))
+    data = b"\n".join(each.line for each in rendered(Cline(), path, path.read_bytes()))
     times = [event.at for event in read(Cline(), path, data)[0] if event.at is not None]
     assert times == sorted(times)
     assert times[0] == 1767225600.0
@@ -145,16 +48,16 @@ def test_times_come_from_what_the_editor_showed() -> None:
 def test_marks_of_a_condensed_history_change_no_line() -> None:
     """Roo Code marks old messages when it condenses: they stay the same records."""
     path = TASKS / "1767225603000" / "api_conversation_history.json"
-    before = [each.line for each in document_lines(Cline(), path, path.read_bytes())]
+    before = [each.line for each in rendered(Cline(), path, path.read_bytes())]
     messages = json.loads(path.read_text("utf-8"))
     marked = json.dumps([{**message, "condenseParent": "c-10"} for message in messages]).encode()
-    assert [each.line for each in document_lines(Cline(), path, marked)] == before
+    assert [each.line for each in rendered(Cline(), path, marked)] == before
 
 
 def test_copied_task_keeps_its_ids() -> None:
     """The same conversation under another task's name has the same ids."""
     path = TASKS / "1767225602000" / "api_conversation_history.json"
-    data = b"\n".join(each.line for each in document_lines(Cline(), path, path.read_bytes()))
+    data = b"\n".join(each.line for each in rendered(Cline(), path, path.read_bytes()))
     first, _ = read(Cline(), path, data)
     second, parser = read(Cline(), PurePath("/h/tasks/1767999999999/api_conversation_history.json"), data)
     assert [event.uid for event in first] == [event.uid for event in second]
@@ -255,17 +158,17 @@ def test_a_long_block_of_a_history_stays_small() -> None:
     assert events[0].text.endswith("2 failed")
 
 
-@pytest.mark.parametrize("path", sorted((FIXTURES / "cursor").glob("*.sql")), ids=lambda path: path.stem)
-def test_rows_are_found_by_key(path: Path) -> None:
+@pytest.mark.parametrize("script", ["editor.sql", "old_workspace.sql"])
+def test_rows_are_found_by_key(tmp_path: Path, script: str) -> None:
     """No question to Cursor's table of keys reads more of it than the rows of its answer."""
-    database = built(path)
     layout = Cursor().layout(PurePath("/h/state.vscdb"))
     assert isinstance(layout, Database)
-    asked = layout.queries(tables_of(database))
-    assert asked is not None
-    for question, given in ((asked.sessions, {}), (asked.records, {"key": "x"})):
-        plan = [row["detail"] for row in database.execute(f"EXPLAIN QUERY PLAN {question}", given)]
-        assert not {"SCAN cursorDiskKV", "SCAN ItemTable", "SCAN bubble"} & set(plan), plan
+    with reading(built(f"cursor/{script}", tmp_path / "made")) as database:
+        asked = layout.queries(database.tables())
+        assert asked is not None
+        for question, given in ((asked.sessions, {}), (asked.records, {"key": "x"})):
+            plan = [row["detail"] for row in database.tables_of_rows(f"EXPLAIN QUERY PLAN {question}", given)]
+            assert not {"SCAN cursorDiskKV", "SCAN ItemTable", "SCAN bubble"} & set(plan), plan
 
 
 def test_database_of_another_program_is_left_alone() -> None:
@@ -275,42 +178,50 @@ def test_database_of_another_program_is_left_alone() -> None:
     assert layout.queries({"messages": frozenset({"id"})}) is None
 
 
-def test_sessions_of_the_editor_are_those_with_words() -> None:
+def test_sessions_of_the_editor_are_those_with_words(tmp_path: Path) -> None:
     """Drafts and broken rows are no sessions; a session's mark moves when a bubble is added."""
-    database = built(FIXTURES / "cursor" / "editor.sql")
-    sessions = sessions_of(Cursor(), database)
-    assert [size for _, _, size in sessions] == [12, 4]
-    key, changed, _ = sessions[0]
-    database.execute(
+    database = built("cursor/editor.sql", tmp_path / "made")
+    before = sessions_in(database)
+    assert [stat.size for stat in before.values()] == [12, 4]
+    (first, *_) = before
+    change(
+        database,
         "UPDATE cursorDiskKV SET value = json_set(value, '$.lastUpdatedAt', 1767225999000) WHERE key = ?",
-        (f"composerData:{key}",),
+        f"composerData:{first.name}",
     )
-    assert sessions_of(Cursor(), database)[0][1] != changed
+    assert sessions_in(database)[first] != before[first]
 
 
-def test_running_call_is_not_finished() -> None:
+def test_running_call_is_not_finished(tmp_path: Path) -> None:
     """A bubble whose call still runs may change: its line is held back."""
-    database = built(FIXTURES / "cursor" / "editor.sql")
-    keys = [key for key, _, _ in sessions_of(Cursor(), database)]
-    assert [each.finished for each in database_lines(Cursor(), database, keys[1])][-1] is False
-    assert all(each.finished for each in database_lines(Cursor(), database, keys[0]))
+    database = built("cursor/editor.sql", tmp_path / "made")
+    assert [text.endswith(b"\n") for text in texts_of(Cursor(), database).values()] == [True, False]
 
 
-def test_what_changes_beside_a_bubble_changes_no_line() -> None:
+def test_what_changes_beside_a_bubble_changes_no_line(tmp_path: Path) -> None:
     """Counters and contexts that the editor rewrites in a bubble are not in its line."""
-    database = built(FIXTURES / "cursor" / "editor.sql")
-    key = sessions_of(Cursor(), database)[0][0]
-    before = database_lines(Cursor(), database, key)
-    _touch(database)
-    assert database_lines(Cursor(), database, key) == before
-
-
-def _touch(database: sqlite3.Connection) -> None:
-    """Do what the editor does to bubbles that are finished."""
-    database.execute(
+    database = built("cursor/editor.sql", tmp_path / "made")
+    before = texts_of(Cursor(), database)
+    change(
+        database,
         "UPDATE cursorDiskKV SET value = json_set(CAST(value AS TEXT), '$.tokenCount', 99, '$.checkpointId', 'z')"
-        " WHERE json_valid(CAST(value AS TEXT))"
+        " WHERE json_valid(CAST(value AS TEXT)) AND key LIKE 'bubbleId:%'",
     )
+    assert texts_of(Cursor(), database) == before
+
+
+def change(database: Path, statement: str, *values: str) -> None:
+    """Do to a database what the editor does."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
+def sessions_in(database: Path) -> dict[Path, Stat]:
+    """The sessions of the editor's database."""
+    layout = Cursor().layout(database)
+    assert isinstance(layout, Database)
+    return sessions(database, layout)
 
 
 def test_workspace_is_found_by_the_project_name() -> None:
@@ -336,25 +247,23 @@ def test_prompt_time_is_read_in_its_zone() -> None:
 def test_resumed_session_has_no_end() -> None:
     """A manifest that is running again takes the end back."""
     path = FIXTURES / "cline/sessions/1767225606000_ab12c/1767225606000_ab12c.messages.json"
-    manifest = json.loads((path.parent / "1767225606000_ab12c.json").read_text("utf-8"))
+    about = path.parent / "1767225606000_ab12c.json"
+    manifest = json.loads(about.read_text("utf-8"))
     manifest.update(status="running", ended_at=None)
-    held = OtherBytes(path.parent / "1767225606000_ab12c.json", json.dumps(manifest).encode())
-    layout = Cline().layout(path)
-    assert isinstance(layout, Document)
-    data = b"\n".join(each.line for each in layout.render(path, held))
+    data = b"\n".join(each.line for each in rendered(Cline(), path, json.dumps(manifest).encode(), about))
     assert read(Cline(), path, data)[1].turn is Turn.OPEN
 
 
-def test_bottomless_nesting_is_a_line() -> None:
+def test_bottomless_nesting_is_a_line(tmp_path: Path) -> None:
     """A document or bubble that is nested deeper than any writer follows is rendered all the same."""
     deep = '{"type":"tool_result","content":[' * 400 + "]}" * 400
     path = TASKS / "1767225600000" / "api_conversation_history.json"
-    assert len(document_lines(Cline(), path, f'[{{"role":"user","content":[{deep}]}}]'.encode())) == 2
-    database = built(FIXTURES / "cursor" / "editor.sql")
-    key = sessions_of(Cursor(), database)[0][0]
+    assert len(rendered(Cline(), path, f'[{{"role":"user","content":[{deep}]}}]'.encode())) == 2
+    database = built("cursor/editor.sql", tmp_path / "made")
+    (session, *_) = sessions_of(Cursor(), database)
     bubble = f'{{"bubbleId":"b2","type":2,"toolFormerData":{{"rawArgs":{deep}}}}}'
-    database.execute("UPDATE cursorDiskKV SET value = ? WHERE key = ?", (bubble, f"bubbleId:{key}:b2"))
-    assert len(database_lines(Cursor(), database, key)) == 13
+    change(database, "UPDATE cursorDiskKV SET value = ? WHERE key = ?", bubble, f"bubbleId:{session.name}:b2")
+    assert text_of(Cursor(), session).count(b"\n") == 13
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rendering import FIXTURES, HeldFiles, lines_of
-from selfdistill.layouts import Document
+from agent_logs import FIXTURES, lines_of, rendered, text_of
 from selfdistill.model import Author, Event, EventKind, Turn
 from selfdistill.sources.documents import line_of
 from selfdistill.sources.gemini_cli import GeminiCli
@@ -31,7 +30,7 @@ def parsed(*lines: Any, path: PurePath = CHAT) -> tuple[list[Event], Any]:  # no
 def fixture_events(name: str) -> list[Event]:
     path = PLACE / name
     parser = SOURCE.open(path, None)
-    return [event for line in lines_of(SOURCE, path).split(b"\n") for event in parser.feed(line, 0)]
+    return [event for line in text_of(SOURCE, path).split(b"\n") for event in parser.feed(line, 0)]
 
 
 def said(kind: str, text: str, identity: str = "11111111-0000-4000-8000-000000000001", **fields: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -74,9 +73,7 @@ def test_document_and_event_log_share_uids() -> None:
 
 def test_last_answer_is_held_back() -> None:
     """Only the last message of a document can change, and only if it is the agent's."""
-    layout = SOURCE.layout(DOCUMENT)
-    assert isinstance(layout, Document)
-    finished = [line.finished for line in layout.render(DOCUMENT, HeldFiles(DOCUMENT, DOCUMENT.read_bytes()))]
+    finished = [line.finished for line in rendered(SOURCE, DOCUMENT, DOCUMENT.read_bytes())]
     assert finished == [True] * (len(finished) - 1) + [False]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rendering import FIXTURES
+from agent_logs import FIXTURES
 from selfdistill.model import Author, Event, EventKind, Turn
 from selfdistill.sources.qwen_code import QwenCode
 

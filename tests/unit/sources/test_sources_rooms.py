@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
-from rendering import fixtures
+from agent_logs import Log, fixtures
 from selfdistill.model import Event
-from selfdistill.sources import SOURCES, for_path
+from selfdistill.sources import SOURCES, Source, for_path
+from selfdistill.sources.codex import Codex
 from selfdistill.sources.decoding import read_tolerantly, seconds
 from selfdistill.sources.role_content import RoleContent
 
-NAMED = [path for source, path in fixtures() if source in SOURCES and path.suffix == ".jsonl"]
+FILES = [log for log in fixtures() if not log.path.parent.is_file()]
+# What begins with nothing that only its agent writes: known by its place, and elsewhere at most by its roles.
+NAMELESS = {
+    ("aider", "drifted/.aider.chat.history.md"): "",
+    ("aider", "truncated/.aider.chat.history.md"): "",
+    ("cline", "sessions/1767225606000_ab12c/agent_7.messages.json"): "",
+    ("cline", "tasks/1767225604000/api_conversation_history.json"): "",  # cut
+    ("cline", "tasks/1767225605000/api_conversation_history.json"): "",
+    ("opencode", "storage/session/info/ses_first.json"): "",
+    ("opencode", "storage/session/prj/ses_legacy.json"): "",
+}
 ROLE_CONTENT = RoleContent()
 
 
@@ -23,12 +35,13 @@ def read(*lines: dict[str, Any]) -> list[Event]:
     return [event for line in lines for event in parser.feed(json.dumps(line).encode(), 0)]
 
 
-@pytest.mark.parametrize("path", NAMED, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_named_file_is_known_by_its_content(path: Path) -> None:
+@pytest.mark.parametrize("log", FILES, ids=repr)
+def test_named_file_is_known_by_its_content(log: Log) -> None:
     """A log that lies anywhere under any name is given to the right source."""
-    source = for_path(PurePath("/elsewhere/some.log"), path.read_bytes())
-    assert source is not None
-    assert source.name == path.parent.name
+    source = for_path(PurePath("/elsewhere/some.log"), log.path.read_bytes()[:65536])
+    told = NAMELESS.get((log.source.name, log.name), log.source.name)
+    nameless = log.source.name == "cursor" and log.path.stem in {"0b0b0b0b-0000-4000-8000-000000000002", "drifted"}
+    assert (source.name if source else "") == ("role_content" if nameless else told)
 
 
 def test_place_and_name_decide_first() -> None:
@@ -50,9 +63,18 @@ def test_strange_file_is_nobodys(content: bytes) -> None:
 
 
 def test_no_file_has_two_owners() -> None:
-    """Below a root every file is owned by one source at most."""
-    names = ["k/a.jsonl", "k/conversation-log.jsonl", "rollout-1.jsonl.zst", "k/s/subagents/agent-1.jsonl"]
-    assert [sum(source.owns(PurePath("/r") / name) for source in SOURCES) for name in names] == [1, 1, 1, 1]
+    """Where the roots of several sources hold a file, one of them owns it at most."""
+    home = Path("/h")
+    places = [(root, source) for source in SOURCES for root in source.roots(home, {})]
+    names = {log.path.name for log in fixtures()} | {
+        "k/s/subagents/agent-1.jsonl",
+        "2026/rollout-1.jsonl.zst",
+        "k/x.jsonl",
+    }
+    for root, _ in places:
+        near = {source.name: source for other, source in places if root.is_relative_to(other)}
+        for name in sorted(names):
+            assert sum(source.owns(root / name) for source in near.values()) <= 1, (root, name)
 
 
 def test_cumulative_log_counts_once() -> None:
@@ -95,6 +117,24 @@ def test_tolerant_reader_gives_valid_unicode() -> None:
 def test_bottomless_nesting_is_refused() -> None:
     """A line nested deeper than any reader follows is left over, not an exception."""
     assert read_tolerantly(b"[" * 100_000) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("source", "record"),
+    [
+        (Codex(), '{"type":"function_call","name":"x","arguments":{"a":DEEP},"call_id":"c"}'),
+        (Codex(), '{"type":"custom_tool_call","name":"x","input":{"a":DEEP},"call_id":"c"}'),
+        (ROLE_CONTENT, '{"type":"tool_call","function":{"name":"x"},"arguments":{"a":DEEP}}'),
+        (ROLE_CONTENT, '{"role":"tool","result":{"a":DEEP}}'),
+    ],
+)
+def test_value_too_deep_to_be_written_is_read(source: Source, record: str) -> None:
+    """Values that are nested as deep as a reader just follows cannot be written further up the stack: no exception."""
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 150, limit):
+        line = record.replace("DEEP", '{"a":' * depth + "1" + "}" * depth).encode()
+        for text in (line, b'{"type":"response_item","payload":' + line + b"}"):
+            source.open(PurePath("/x/rollout-1.jsonl"), None).feed(text, 0)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rendering import RealFiles, lines_of
+from agent_logs import rendered, text_of
 from selfdistill.layouts import Rendered
 from selfdistill.model import Author, Event, EventKind, Turn
 from selfdistill.sources import Source
-from selfdistill.sources.amp import Amp, directory, render
+from selfdistill.sources.amp import Amp, directory
 from selfdistill.sources.antigravity import Antigravity
 from selfdistill.sources.conversation import by_user
 from selfdistill.sources.droid import Droid
@@ -36,7 +36,7 @@ def read(source: Source, data: bytes, path: PurePath) -> list[Event]:
 
 def fixture(source: Source, name: str) -> list[Event]:
     path = FIXTURES / source.name / name
-    return read(source, lines_of(source, path), path)
+    return read(source, text_of(source, path), path)
 
 
 def uids(source: Source, name: str) -> list[str]:
@@ -227,7 +227,7 @@ def test_refusals(text: str, *, refused: bool) -> None:
 def amp_lines(tmp_path: Path, thread: object) -> list[Rendered]:
     path = tmp_path / "T-1.json"
     path.write_text(thread if isinstance(thread, str) else json.dumps(thread), "utf-8")
-    return list(render(path, RealFiles()))
+    return rendered(Amp(), path, path.read_bytes())
 
 
 def messages(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -144,6 +144,8 @@ class Desk:
         distiller: str = "heuristic",
         session: str = "",
         mishaps: Sequence[Mishap] = (),
+        chances: Mapping[int, int] | None = None,
+        looked: Stat | None = None,
     ) -> Committed:
         """Commit findings at the next cursor of this log."""
         before = self.after.get((log_id, distiller))
@@ -157,10 +159,12 @@ class Desk:
                 after=after,
                 session=Session(id=session),
                 records=Records(total=2, known=1, unknown=1, unknown_types={"novelty": 1}),
-                stat=stat(log_id),
+                stat=looked or stat(log_id),
                 findings=[(project, found, provisional) for found in findings],
                 mishaps=[(project, mishap) for mishap in mishaps],
                 restart=restart,
+                project=project.key,
+                chances=chances or {},
             )
         )
         self.after[log_id, distiller] = after

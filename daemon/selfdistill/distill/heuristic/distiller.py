@@ -89,7 +89,7 @@ class HeuristicDistiller:
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """Distill a batch; see `distill/base.py`."""
-        observer = Observer(carry, self._redact, human=lambda: not batch.session().machine_run)
+        observer = Observer(carry, self._redact, human=lambda: not batch.session().machine_run, ran=batch.ran)
         findings: list[Finding] = []
         mishaps: list[Mishap] = []
 
@@ -162,7 +162,7 @@ class HeuristicDistiller:
 def _mishaps(step: Step) -> Iterator[Mishap]:
     """A failed call by its causes, also by the more general ones that they are cases of."""
     keys = dict.fromkeys(key for cause in causes(step) for key in known_under(cause))
-    return (Mishap(step.uid, key, step.at, step.cwd) for key in keys)
+    return (Mishap(step.uid, key, step.at, step.cwd, step.began) for key in keys)
 
 
 def _clean(mishaps: list[Mishap], redact: Callable[[str], str]) -> Iterator[Mishap]:

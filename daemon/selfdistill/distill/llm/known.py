@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from selfdistill.distill.llm.excerpts import Excerpt, folded_space
+from selfdistill.distill.llm.shown import Beginning, beginnings
 from selfdistill.distill.llm.transcript import Tier
 from selfdistill.model import ActionType, EventKind, LessonState, Polarity, TriggerType
 
@@ -99,6 +100,7 @@ class Before(Struct, frozen=True, omit_defaults=True):
     request: str = ""
     answer: str = ""
     lessons: tuple[str, ...] = ()
+    shown: Beginning = Beginning()
 
 
 def remembered(episodes: Sequence[Episode], findings: Iterable[Finding], earlier: Before | None = None) -> Before:
@@ -112,6 +114,7 @@ def remembered(episodes: Sequence[Episode], findings: Iterable[Finding], earlier
         request=_brief(asked) or earlier.request,
         answer=_brief(said) or earlier.answer,
         lessons=tuple(dict.fromkeys((*earlier.lessons, *learned)))[-MAX_TOLD:],
+        shown=next(reversed(beginnings(episodes, earlier.shown)), earlier.shown),
     )
 
 

@@ -276,8 +276,8 @@ class _Judge:
         if not folded(told.condition) or not folded(told.action):
             return Refusal.EMPTY
         reasons = (
-            # Before white space is folded: \x1c to \x1f would go with it.
-            unprintable(written) or unsound(text := folded_space(written), limit) or self._secret(text)
+            # Before white space is folded: \x1c to \x1f would go with it, and the line breaks in a wrapped key.
+            unprintable(written) or unsound(folded_space(written), limit) or self._secret(written)
             for written, limit in (
                 (told.condition, MAX_CONDITION),
                 (told.action, MAX_ACTION),
