@@ -192,10 +192,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "end on a full disk",
-        "service/worker.py",
-        "        except (StoreFull, StoreBusy) as problem:\n            self._pause",
-        "        except StoreBusy as problem:\n            self._pause",
-        (f"{STORE}::test_case_46_writes_are_refused", f"{STORE}::test_case_45_disk_full_at_work"),
+        "store/database.py",
+        '("SQLITE_IOERR_WRITE", StoreFull,',
+        '("SQLITE_IOERR_WRITE", StoreError,',
+        (f"{STORE}::test_case_46_writes_are_refused",),
     ),
     Mutant(
         "give up where the store is busy at the start",
@@ -265,7 +265,7 @@ MUTANTS: Final = (
         "store/database.py",
         '"SAVEPOINT nested" if nested else "BEGIN IMMEDIATE"',
         '"SAVEPOINT nested" if nested else "BEGIN"',
-        ("tests/unit/store", "tests/property/test_run_promises.py::TestRuns"),
+        ("tests/unit/store", "tests/property/test_run_promises.py"),
     ),
     Mutant(
         "read a renamed log anew",
