@@ -20,7 +20,7 @@ from hindrances import Namespace, injected, mount, namespace, recorded
 from homes import AT_ONCE, AT_ONCE_ANYWHERE, CLAUDE, PROGRAM, SCANS_ONLY, SESSIONS, Home, comparable, until
 from selfdistill import logs
 from selfdistill.config import Config, Limits, Scanning
-from selfdistill.service import worker as worker_module
+from selfdistill.service import pausing
 from selfdistill.service.worker import Worker
 from selfdistill.store import Store
 
@@ -202,7 +202,7 @@ def test_case_50_write_lock_held(
     tmp_path: Path, expected: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another program holds the write lock the daemon pauses, says why, and learns all when it is let go."""
-    monkeypatch.setattr(worker_module, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(pausing, "PAUSE_SECONDS", 0.3)
     home = Home(tmp_path, AT_ONCE_ANYWHERE, BUSY)
     with home.assembly(Config(settling=AT_ONCE_ANYWHERE, scanning=BUSY)) as assembly:
         assembly.store._database.run("PRAGMA busy_timeout = 100")

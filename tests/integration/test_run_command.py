@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from homes import unsealed
 from invented import (
     CLAUDE,
     CODEX,
@@ -443,6 +444,7 @@ def test_log_that_breaks_us_stops_nobody(tmp_path: Path, column: str) -> None:
     story, state, now = repaired("1"), tmp_path / "state", time.time()
     path = story.write(tmp_path)
     distil(tmp_path, state)
+    unsealed(state)
     with sqlite3.connect(state / "lessons.db") as database:
         database.execute(f"UPDATE cursors SET {column} = x'c1'")  # noqa: S608 - a constant
     database.close()

@@ -145,12 +145,20 @@ def _fold(database: Database, clock: Callable[[], float]) -> None:
         # a full disk: all that is not committed has been refused already.
         with suppress(StoreBusy, StoreFull):
             database.run(f"PRAGMA busy_timeout = {_CLOSE_BUSY_MILLISECONDS:d}")
-            if database.path.stat().st_size > sealing.SEALED_UP_TO_BYTES:
+            if _size(database.path) > sealing.SEALED_UP_TO_BYTES:
                 database.run("INSERT OR REPLACE INTO facts VALUES ('clean_at', ?)", (clock(),))
             database.rows("PRAGMA optimize")
             database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         database.close()
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it was taken away, with its directory perhaps."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_empty(path: Path) -> None:
