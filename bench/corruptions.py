@@ -169,6 +169,7 @@ def stores(home: Path) -> dict[str, Path]:
 def answers(state: Path) -> dict[str, set[tuple[object, ...]]]:
     """What a store holds, as sets of rows."""
     connection = sqlite3.connect(state / "lessons.db")
+    connection.text_factory = bytes  # what was damaged need not be UTF-8
     try:
         return {name: set(connection.execute(question)) for name, question in QUESTIONS.items()}
     finally:

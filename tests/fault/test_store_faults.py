@@ -118,6 +118,7 @@ def test_case_45_disk_full_at_the_start(tmp_path: Path, expected: list[dict[str,
             assert daemon.process.poll() is None, daemon.log()
             assert daemon.log().count("paused") <= 1
             ballast.unlink()
+            daemon.send(signal.SIGHUP)  # else it looks again after a minute
             until(daemon.is_up, "a daemon at work")
             home.waits_for(len(expected))
         assert lessons_in(home.state, tmp_path / "copy") == sorted(one["id"] for one in expected)

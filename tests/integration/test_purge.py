@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,11 +54,23 @@ def home(tmp_path: Path) -> Home:
     with home.assembly(AT_ONCE) as assembly:
         assembly.store.decide(told.id, VerdictKind.REJECT, "quince is no good")
         assert assembly.store.back_up_if_due()
+        leave_in_free_pages(home)
     kept = home.state / "corrupt" / "20261101T000000Z" / "lessons.db"
     kept.parent.mkdir(parents=True)
     shutil.copyfile(home.state / "lessons.db", kept)
     assert found(home, PLACE + LEARNED) >= {"lessons.db", next((home.state / "backups").glob("*.db")).name}
     return home
+
+
+def leave_in_free_pages(home: Home) -> None:
+    """What another program deletes from a database stays in its free pages."""
+    connection = sqlite3.connect(home.state / "lessons.db")
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("CREATE TABLE notes(text)")
+    connection.executemany("INSERT INTO notes VALUES (?)", [("quincectl " * 200,)] * 20)
+    connection.execute("DROP TABLE notes")
+    connection.commit()
+    connection.close()
 
 
 def found(home: Home, words: Iterable[bytes]) -> set[str]:

@@ -4,7 +4,7 @@ Empty: it is open, or its process was killed. `sealed SIZE DIGEST`: it was close
 this since. `damaged REASON`: SQLite found it damaged while somebody worked with it.
 
 Why a seal: SQLite keeps no checksums of pages, and `quick_check` looks at their structure, so a byte that rots inside a
-text goes unseen (70 of 200 random changes, bench/corruptions.py). Reading the file costs what the check costs.
+text goes unseen (2 of 11 such changes, bench/corruptions.py). Reading the file costs what the check costs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from selfdistill.store.database import translate_system
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEALED_UP_TO_BYTES: Final = 32 * 1024 * 1024  # 40 ms at each opening; beyond it the check of the structure must do
+SEALED_UP_TO_BYTES: Final = 32 * 1024 * 1024  # 0.15 s on a busy machine; beyond it the check of the structure must do
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_MARK_BYTES: Final = 1024
 

@@ -13,7 +13,7 @@ import pytest
 
 from selfdistill.errors import StoreBusy, StoreCorrupt, StoreForeign, StoreTooNew
 from selfdistill.model import Finding
-from selfdistill.store import Rescue, Store, VerdictKind, put_right
+from selfdistill.store import Rescue, Store, VerdictKind, condemn, put_right
 from selfdistill.store.backups import EVERY_SECONDS, backups_of
 from selfdistill.store.migrations import SCHEMA_VERSION
 
@@ -216,6 +216,16 @@ def test_damage_met_while_running_is_remembered(desk: Desk, make_finding: Callab
     with pytest.raises(StoreCorrupt, match="damaged"):
         desk.open()
     rescued(desk)
+
+
+def test_what_a_check_cannot_see_is_believed(desk: Desk, make_finding: Callable[..., Finding]) -> None:
+    """A store that was found damaged in use is replaced, although every page of it looks sound."""
+    fill(desk, make_finding)
+    condemn(desk.path, "an index says something else")
+    with pytest.raises(StoreCorrupt, match="an index"):
+        desk.open()
+    _, done = rescued(desk)
+    assert "an index says something else" in done.damage
 
 
 def test_a_rescue_killed_anywhere_is_finished_by_the_next(desk: Desk, make_finding: Callable[..., Finding]) -> None:
