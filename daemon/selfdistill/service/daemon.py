@@ -171,7 +171,7 @@ class Daemon:
             if self._signals.take_reload():
                 return None
             if not self._lock.still_ours():
-                return AlreadyRunning.exit_code
+                return self._lost_lock().exit_code
             self._notifier.watchdog()
         return None
 

@@ -42,7 +42,7 @@ def judge(mutant: Mutant) -> tuple[str, str]:
     with tempfile.TemporaryDirectory(prefix="selfdistill-mutant-") as name:
         if not apply(mutant, Path(name)):
             return BROKEN, f"{mutant.file} does not hold its text exactly once"
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "", *mutant.tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "-m", "", *mutant.tests]
         paths = os.pathsep.join([name, str(ROOT)])
         environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
