@@ -38,7 +38,7 @@ CONFIG = Config(
     scanning=Scanning(watch=False, directories_every_seconds=0.005, hot_every_seconds=0.005, full_every_minutes=1),
 )
 FROM_BIRTH = 4  # one life in so many is counted from the fork, so that starts are killed, too
-BIRTH_SECONDS = 0.03  # from the fork to the first round, where nobody else is at work; else all lives are longer
+BIRTH_SECONDS = 0.1  # from the fork to the first round, where nobody else is at work; else all lives are longer
 LIVE_LOGS = 6  # logs that grow at the same time
 PIECE_BYTES = 1500  # at most so much is appended at once
 # Some 4,000 appends whatever the number of kills: with thousands of logs no life would come to its first commit.

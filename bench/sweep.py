@@ -124,7 +124,8 @@ def sweep(
     most = numbers(home, prepared, scratch, call)
     chosen = range(1, most + 1)
     if 0 < sample < most:
-        chosen = range(1, most + 1, -(-most // sample))
+        step = -(-most // sample)
+        chosen = range(1 + step // 2, most + 1, step)
     wrong: list[dict[str, object]] = []
     kills = 0
     for number in chosen:

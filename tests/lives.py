@@ -173,6 +173,8 @@ def _become(request: dict[str, Any]) -> None:
     """Take on the environment, the streams, the limits and the namespaces that were asked for."""
     os.environ.clear()
     os.environ.update(request["environment"])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [path for path in paths if path and path not in sys.path]  # what is imported from now on
     for stream, path in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, stream)

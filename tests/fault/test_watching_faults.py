@@ -178,7 +178,8 @@ def test_case_19_root_unmounted(tmp_path: Path, expected: list[dict[str, Any]]) 
     projects.mkdir()
     with namespace(f"mount --bind '{disk}' '{projects}'") as place, home.daemon(within=place.pid):
         home.waits_for(len(expected))
-        before = records(home)
+        before = sum(len(SESSIONS[name].splitlines()) for name in CLAUDE)
+        until(lambda: records(home) == before, "every record in the status")
         place.run(f"umount -l '{projects}'")
         time.sleep(0.5)  # several scans
         assert home.status()["total_lessons"] == len(expected)

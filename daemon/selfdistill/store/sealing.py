@@ -53,8 +53,11 @@ def read_mark(path: Path) -> str:
 
 
 def seal(path: Path) -> None:
-    """Seal a store that nobody has open, if it is whole in its one file and not too big to be read each time."""
-    if not _has_journal(path) and path.stat().st_size <= SEALED_UP_TO_BYTES:
+    """Seal a store that nobody has open, if it is whole in its one file and not too big to be read each time.
+
+    Where it was taken away under its last user there is nothing to seal.
+    """
+    if path.exists() and not _has_journal(path) and path.stat().st_size <= SEALED_UP_TO_BYTES:
         write_mark(path, f"sealed {signature(path)}")
 
 
