@@ -53,6 +53,10 @@ _KINDS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
     ("SQLITE_IOERR", StoreError, "the disk reported an error", "Check the disk (`dmesg`); nothing was written."),
 )
 
+# Bytes that are no UTF-8: in a value it is this OperationalError without a name, in the schema, which SQLite quotes in
+# what it says, a UnicodeDecodeError from under the module's own making of the exception.
+_NO_TEXT: Final = "Could not decode to UTF-8"
+
 
 def translate(error: Exception, path: Path) -> SelfdistillError:
     """Our own error for one of SQLite's: what happened, where, what to do."""
@@ -60,6 +64,10 @@ def translate(error: Exception, path: Path) -> SelfdistillError:
     for prefix, kind, what, advice in _KINDS:
         if name.startswith(prefix):
             return kind(f"The store {path} cannot be used: {what} ({name}).", advice)
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NO_TEXT):
+        return StoreCorrupt(
+            f"The store {path} cannot be used: it is damaged, text in it is none.", CORRUPT_ADVICE
+        )
     if name:
         return StoreError(f"The store {path} refused a statement: {error} ({name}).", "Please report this.")
     return InternalError(f"The store {path} was used wrongly: {str(error).rstrip('.')}.", "Please report this.")
@@ -117,7 +125,7 @@ class Database:
         self._refuse_broken()
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise self._problem(error) from error
 
     def row(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
@@ -130,7 +138,7 @@ class Database:
         self._refuse_broken()
         try:
             return self._connection.execute(sql, parameters).rowcount
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
             raise self._problem(error) from error
 
     def run_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:

@@ -204,6 +204,26 @@ def test_a_clean_mark_grows_old(
             desk.open()
 
 
+@pytest.mark.parametrize(
+    ("whole", "broken"),
+    [(b"repair k5", b"repair k\x80"), (b"TABLE lesson", b"TABLX lesso\x80")],
+    ids=["value", "schema"],
+)
+def test_bytes_that_are_no_text_are_damage(
+    desk: Desk, make_finding: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch, whole: bytes, broken: bytes
+) -> None:
+    """A text that is no UTF-8 any more, in a row or in the schema, is damage and no failure of ours (case 48)."""
+    monkeypatch.setattr(sealing, "SEALED_UP_TO_BYTES", 0)  # a seal would find it before anybody reads
+    store = desk.open()
+    desk.commit(store, desk.log(store, "s1.jsonl"), *[make_finding(f"k{number}", f"u{number}") for number in range(9)])
+    store.close()
+    content = desk.path.read_bytes()
+    assert whole in content
+    desk.path.write_bytes(content.replace(whole, broken))
+    with pytest.raises(StoreCorrupt, match="damaged"), desk.open() as opened:
+        opened.lessons(None, everywhere=True)
+
+
 def test_a_journal_without_its_database_is_no_fresh_start(desk: Desk) -> None:
     """A -wal whose database is gone is not played into a new one."""
     desk.path.with_name("lessons.db-wal").write_bytes(b"frames")
