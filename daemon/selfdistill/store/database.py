@@ -65,9 +65,7 @@ def translate(error: Exception, path: Path) -> SelfdistillError:
         if name.startswith(prefix):
             return kind(f"The store {path} cannot be used: {what} ({name}).", advice)
     if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NO_TEXT):
-        return StoreCorrupt(
-            f"The store {path} cannot be used: it is damaged, text in it is none.", CORRUPT_ADVICE
-        )
+        return StoreCorrupt(f"The store {path} cannot be used: it is damaged, text in it is none.", CORRUPT_ADVICE)
     if name:
         return StoreError(f"The store {path} refused a statement: {error} ({name}).", "Please report this.")
     return InternalError(f"The store {path} was used wrongly: {str(error).rstrip('.')}.", "Please report this.")
