@@ -38,6 +38,7 @@ CONFIG = Config(
     scanning=Scanning(watch=False, directories_every_seconds=0.005, hot_every_seconds=0.005, full_every_minutes=1),
 )
 FROM_BIRTH = 4  # one life in so many is counted from the fork, so that starts are killed, too
+BIRTH_SECONDS = 0.1  # from the fork to the first round, where nobody else is at work; else all lives are longer
 LIVE_LOGS = 6  # logs that grow at the same time
 PIECE_BYTES = 1500  # at most so much is appended at once
 # Some 4,000 appends whatever the number of kills: with thousands of logs no life would come to its first commit.
@@ -121,9 +122,13 @@ def live(home: Path, state: Path, ready: int) -> None:
     worker.run(say)
 
 
-def kill_one(home: Path, state: Path, life_seconds: float, *, from_birth: bool) -> None:
-    """Fork a worker, let it live for so long after its birth or its first round, and kill it."""
+def kill_one(home: Path, state: Path, life_seconds: float, slowness: float, *, from_birth: bool) -> float:
+    """Fork a worker, let it live for so long after its birth or its first round, and kill it; how slow its birth was.
+
+    On a busy machine, where a birth takes `slowness` times as long as it should, lives are as much longer.
+    """
     reader, writer = os.pipe()
+    begun = time.monotonic()
     pid = os.fork()
     if pid == 0:
         try:
@@ -133,11 +138,13 @@ def kill_one(home: Path, state: Path, life_seconds: float, *, from_birth: bool) 
     os.close(writer)
     if not from_birth:
         os.read(reader, 1)
-    time.sleep(life_seconds)
+        slowness = max(1.0, (time.monotonic() - begun) / BIRTH_SECONDS)
+    time.sleep(life_seconds * slowness)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     os.close(reader)
     assert os.WIFSIGNALED(status), "a worker ended by itself: run it with the log level debug"
+    return slowness
 
 
 def finish(home: Path, state: Path) -> None:
@@ -196,8 +203,10 @@ def run(home: Path, kills: int, life_seconds: float, seed: int) -> dict[str, obj
             os._exit(0)
         writers.append(pid)
     begun = time.monotonic()
+    slowness = 1.0
     for life in range(kills):
-        kill_one(home, state, chance.random() * life_seconds, from_birth=life % FROM_BIRTH == 0)
+        length, from_birth = chance.random() * life_seconds, life % FROM_BIRTH == 0
+        slowness = kill_one(home, state, length, slowness, from_birth=from_birth)
     seconds = time.monotonic() - begun
     os.close(writer)
     for pid in writers:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import lives
 import selfdistill
 from selfdistill.config import Config, Places, Settling
 from selfdistill.service.assembly import Assembly, assemble
@@ -156,15 +157,8 @@ def run(
     home: Path, *words: str | Path, umask: int = -1, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The program, as a process of its own, in this HOME and with no other variables set than these."""
-    return subprocess.run(
-        [*START, *map(str, words)],
-        env={**environment_of(home), **(variables or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        umask=umask,
-        cwd=home,
+    return lives.run(
+        [str(word) for word in words], {**environment_of(home), **(variables or {})}, cwd=home, umask=umask
     )
 
 

@@ -35,6 +35,10 @@ class Practice:
         assert code == answer["exit_code"]
         return answer
 
+    def heard(self) -> str:
+        """What was printed meanwhile."""
+        return self._capsys.readouterr().out
+
     def trouble(self, check: str, *words: str) -> tuple[str, str, str]:
         """Level, sentence and advice of the one check that is not well."""
         found = [line for line in self.look(*words)["checks"] if line["level"] != "ok"]
@@ -173,3 +177,17 @@ def test_a_name_that_is_not_answered_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "create_connection", hang)
     assert "no answer within" in refusal("https://example.org", seconds=0.01)
     woken.set()
+
+
+def test_hooks_that_start_nothing_any_more(practice: Practice) -> None:
+    """Hooks in an agent's settings are told of; where what they start has gone, that is a warning with a cure."""
+    settings = practice.home.path / ".claude" / "settings.json"
+    assert main(["hooks", "install", "--agent", "claude_code"]) == 0
+    practice.heard()
+    said = [line["what"] for line in practice.look()["checks"] if line["check"] == "hooks"]
+    assert said == ["Lessons are told to Claude Code."]
+    settings.write_text(settings.read_text().replace("/selfdistill/recall/", "/gone/selfdistill/recall/"))
+    level, what, advice = practice.trouble("hooks")
+    assert level == "warn"
+    assert "Claude Code" in what
+    assert "hooks install" in advice

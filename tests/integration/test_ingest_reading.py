@@ -146,7 +146,7 @@ def test_damaged_compression_is_a_problem_of_that_log(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
-    """A line of 64 MiB is skipped in the memory of a chunk and a longest line; its neighbours are read."""
+    """A line of 64 MiB is skipped in the memory of a chunk and a longest line; its neighbours are read (case 36)."""
     path = tmp_path / "long.jsonl"
     with path.open("wb") as file:
         file.write(b"first\n")
@@ -178,7 +178,7 @@ def test_a_compression_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
-    """Links, FIFOs, sockets, directories and devices are refused at once, without blocking."""
+    """Links, FIFOs, sockets, directories and devices are refused at once, without blocking (case 31)."""
     write(tmp_path / "real.jsonl", TEXT)
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
     (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
@@ -229,7 +229,7 @@ def test_an_unreadable_log_says_so(tmp_path: Path) -> None:
 
 
 def test_a_read_error_is_tried_again_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One EIO is survived, two are a problem of that log; short reads are taken up again."""
+    """One EIO is survived, two are a problem of that log; short reads are taken up again (case 34)."""
     genuine = os.pread
     faults = [errno.EIO]
 

@@ -102,7 +102,10 @@ def test_a_root_may_be_a_link_and_may_be_turned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.jsonl", b"new\nline.jsonl", b"-rf.jsonl", b"x" * 249 + b".jsonl"])
 def test_any_name_is_a_name(tmp_path: Path, name: bytes) -> None:
-    """Bytes that are no UTF-8, newlines, dashes and the longest names are found, and lead back to the file."""
+    """Bytes that are no UTF-8, newlines, dashes and the longest names are found, and lead back to the file.
+
+    Case 32 of `tests/fault/README.md`.
+    """
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     path.write_text("{}\n")
     assert scan(tmp_path)[0] == {path: stat_of(path.stat())}
@@ -169,7 +172,7 @@ def test_what_became_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_directories_that_vanish_during_a_scan_are_no_news(tmp_path: Path) -> None:
-    """Deleted or replaced between being listed and being opened: no error, no problem, the rest is found."""
+    """Deleted or replaced between being listed and being opened: no error, no problem, the rest is found (case 40)."""
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.jsonl").touch()
@@ -185,7 +188,7 @@ def test_directories_that_vanish_during_a_scan_are_no_news(tmp_path: Path) -> No
 
 
 def test_a_log_deleted_between_listing_and_stat_is_no_news(tmp_path: Path) -> None:
-    """The race that beats tests with a hooked sink: neither found nor a problem."""
+    """The race that beats tests with a hooked sink: neither found nor a problem (case 40)."""
     (tmp_path / "x.jsonl").touch()
 
     def owns_and_deletes(path: PurePath) -> bool:
@@ -273,7 +276,7 @@ def run_in_namespace(script: str, *arguments: str | Path) -> subprocess.Complete
 
 
 def test_another_file_system_is_not_entered_and_unmounting_deletes_nothing(tmp_path: Path) -> None:
-    """A mount inside a root is left alone and named; a root whose file system is gone keeps its logs."""
+    """A mount inside a root is left alone and named; a root whose file system is gone keeps its logs (case 19)."""
     script = """
 import subprocess, sys
 from pathlib import Path
@@ -297,7 +300,10 @@ print([absences.confirm(examine_root(inner), [inner / "x.jsonl"]) for _ in range
 
 
 def test_an_unreadable_directory_is_a_problem_not_an_absence(tmp_path: Path) -> None:
-    """Without the right to list or to enter, logs are unreadable, never gone (as another user: root reads all)."""
+    """Without the right to list or to enter, logs are unreadable, never gone (as another user: root reads all).
+
+    Case 33 of `tests/fault/README.md`.
+    """
     if not shutil.which("setpriv") or os.getuid():
         pytest.skip("needs root and setpriv to become another user")
     root = tmp_path / "root"

@@ -75,7 +75,10 @@ def test_every_kind_of_change_is_hinted_at(ear: Ear) -> None:
 
 
 def test_reading_wakes_nobody(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we do to a log (open, read, stat, list) is not even told by the kernel; nor are writes to our database."""
+    """What we do to a log (open, read, stat, list) is not even told by the kernel; nor are writes to our database.
+
+    Case 24 of `tests/fault/README.md`.
+    """
     log = ear.root / "log.jsonl"
     log.write_text("one\n" * 100)
     assert ear.hears(log)
@@ -114,7 +117,10 @@ def test_an_unsent_canary_says_so(ear: Ear) -> None:
 
 
 def test_a_dead_reader_is_noticed_and_healed(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When inotify's reader dies (watchdog still says that it is alive) the canary does not return; a restart heals."""
+    """When inotify's reader dies (watchdog still says that it is alive) the canary does not return; a restart heals.
+
+    Case 17 of `tests/fault/README.md`.
+    """
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     assert ear.watcher.send_canary()
     assert ear.watcher.canary_returned(2.0)
@@ -139,7 +145,7 @@ def test_a_dead_reader_is_noticed_and_healed(ear: Ear, monkeypatch: pytest.Monke
 
 
 def test_a_fault_in_the_handler_does_not_kill_the_dispatcher(tmp_path: Path) -> None:
-    """An exception while a hint is passed on is counted and asks for a rescan; later hints still come."""
+    """An exception while a hint is passed on is counted and asks for a rescan; later hints still come (case 16)."""
     faults = ["once"]
 
     def on_hint() -> None:
@@ -170,7 +176,10 @@ def test_an_overflow_is_a_rescan_and_is_counted(ear: Ear) -> None:
 
 
 def test_a_real_overflow_is_heard(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More events than the kernel's queue holds while nobody reads: rescan, counted, and what comes later is heard."""
+    """More events than the kernel's queue holds while nobody reads: rescan, counted, and what comes later is heard.
+
+    Case 13 of `tests/fault/README.md`.
+    """
     # The queue's length is one setting for the whole machine, in no namespace: it is filled, never changed.
     length = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if length > 50_000:
@@ -311,7 +320,7 @@ watcher.send_canary(); print(watcher.canary_returned(1)); print(watcher.stop(5))
 
 
 def test_the_watch_limit_is_told(tmp_path: Path) -> None:
-    """With 20 watches for 102 directories the health counts the unwatched ones and names the sysctl."""
+    """With 20 watches for 102 directories the health counts the unwatched ones and names the sysctl (case 14)."""
     result = run_with_limit("max_inotify_watches", 20, START, tmp_path)
     mode, why, advice, canary, stopped = result.stdout.splitlines()
     assert mode == "events 82", result.stderr
@@ -321,7 +330,7 @@ def test_the_watch_limit_is_told(tmp_path: Path) -> None:
 
 
 def test_the_instance_limit_means_scans_only(tmp_path: Path) -> None:
-    """Without an inotify instance nothing raises, and the health names the sysctl."""
+    """Without an inotify instance nothing raises, and the health names the sysctl (case 15)."""
     result = run_with_limit("max_inotify_instances", 0, START, tmp_path)
     mode, why, advice, canary, stopped = result.stdout.splitlines()
     assert mode == "scan-only 0", result.stderr

@@ -97,11 +97,10 @@ class TestReview:
         say("lessons", "restore", first, second)
         shown = say("lessons", "review", lines="r\nu\na\nr\n")
         assert "rejected: taken back" in shown
-        say("lessons", "undo", second)
-        say("lessons", "review", lines="r\nu\nq\n")
-        assert states(say)[second] == "pending"
-        say("lessons", "review", lines="r\n")
         assert (states(say)[first], states(say)[second]) == ("active", "rejected")
+        say("lessons", "undo", first, second)
+        say("lessons", "review", lines="r\nu\nq\n")
+        assert (states(say)[first], states(say)[second]) == ("pending", "pending")
 
     def test_edit_and_merge(self, say: Say) -> None:
         """`e` changes the words and asks again; `m` lets evidence count for another lesson; secrets go."""

@@ -94,7 +94,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 
 def test_one_of_fifty_starters_wins(tmp_path: Path) -> None:
-    """Of 50 daemons started at once exactly one runs; 49 exit 69 in under a second."""
+    """Of 50 daemons started at once exactly one runs; 49 exit 69 in under a second (case 9)."""
     with start(RACE, str(tmp_path / "daemon.lock"), str(STARTERS)) as race:
         output, _ = race.communicate(timeout=20)
     assert output.split() == [str(STARTERS - 1), "0"]
@@ -113,7 +113,7 @@ def test_second_process_is_refused_and_told_the_first(tmp_path: Path) -> None:
 
 
 def test_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
-    """After SIGKILL the next daemon starts at once, whatever pid the file still names."""
+    """After SIGKILL the next daemon starts at once, whatever pid the file still names (case 11)."""
     lock = tmp_path / "daemon.lock"
     with start(HOLD, str(lock)) as first:
         assert line_of(first) == "held"
@@ -140,7 +140,7 @@ def test_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
 def test_supervisor_hears_another_process(tmp_path: Path, kind: str) -> None:
-    """READY and WATCHDOG of a real process arrive at a path socket and at an abstract one."""
+    """READY and WATCHDOG of a real process arrive at a path socket and at an abstract one (case 62)."""
     if kind == "abstract" and sys.platform != "linux":
         pytest.skip("NOT TESTED: abstract sockets exist on Linux only")
     name = str(tmp_path / "notify") if kind == "path" else f"@selfdistill-test-{os.getpid()}"
@@ -189,7 +189,7 @@ def test_hangup_reloads_and_term_stops() -> None:
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_second_stop_signal_ends_at_once(second: signal.Signals) -> None:
-    """A second stop signal ends a process that hangs in its shutdown, in under half a second."""
+    """A second stop signal ends a process that hangs in its shutdown, in under half a second (case 5)."""
     with start(WAIT, "hang") as process:
         assert line_of(process) == "ready"
         process.send_signal(signal.SIGTERM)

@@ -20,6 +20,7 @@ from selfdistill.service.assembly import assemble
 from selfdistill.service.inspecting import Inspection, inspect
 from selfdistill.service.one_pass import one_pass
 from selfdistill.service.running import Selection
+from selfdistill.sources import SOURCES
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -279,7 +280,7 @@ class TestConfig:
         path.chmod(0o600)
         shown = tomllib.loads(run(tmp_path, "config", "show").stdout)
         assert (shown["settling"]["settle_seconds"], shown["settling"]["max_wait_minutes"]) == (7, 30)
-        assert set(shown["sources"]) == {"claude_code", "codex", "role_content"}
+        assert set(shown["sources"]) == {source.name for source in SOURCES}
         assert asked(tmp_path, "config", "show") == shown
         assert run(tmp_path, "config", "path").stdout.strip() == str(path)
         assert asked(tmp_path, "config", "check")["ok"]

@@ -16,6 +16,7 @@ from bench.hook_latency import plant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from homes import unsealed
 from selfdistill.config import Places
 from selfdistill.model import LessonState, Scope, ToolKind
 from selfdistill.recall import hook_start
@@ -146,6 +147,7 @@ def test_an_older_store_gets_its_cues_when_it_is_opened(state: Path) -> None:
         before = database.execute("SELECT * FROM cues ORDER BY 1, 2, 3, 4").fetchall()
         database.execute("DELETE FROM cues")
         database.execute("UPDATE facts SET value = value + 1 WHERE name = 'cues_version'")
+    unsealed(state)
     with open_store(Places(config=state / "c", state=state)) as store:
         assert sum(len(cues(one)) for one in store.lessons(None, everywhere=True)) == len(before)
     with closing(sqlite3.connect(state / "lessons.db")) as database:

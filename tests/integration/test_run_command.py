@@ -8,16 +8,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+from homes import unsealed
 from invented import (
     CLAUDE,
     CODEX,
@@ -132,7 +131,7 @@ class TestManifest:
         assert json.loads(done.stdout)["analysis_mode"] == "heuristic"
 
     def test_file_names_of_any_bytes(self, tmp_path: Path) -> None:
-        """A log whose name is no UTF-8 is distilled, and shown with escapes."""
+        """A log whose name is no UTF-8 is distilled, and shown with escapes (case 32)."""
         path = repaired("1").write(tmp_path)
         path.rename(os.fsdecode(os.fsencode(path.parent) + b"/\xff\xfe\x1b[31m.jsonl"))
         made = manifest(tmp_path)
@@ -337,14 +336,6 @@ class TestUsage:
         assert (done.returncode, len(done.stderr.splitlines())) == (73, 2)
 
 
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that another user may enter; pytest's own are closed."""
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        yield Path(directory)
-
-
 class TestNeighbours:
     """Others at work."""
 
@@ -453,6 +444,7 @@ def test_log_that_breaks_us_stops_nobody(tmp_path: Path, column: str) -> None:
     story, state, now = repaired("1"), tmp_path / "state", time.time()
     path = story.write(tmp_path)
     distil(tmp_path, state)
+    unsealed(state)
     with sqlite3.connect(state / "lessons.db") as database:
         database.execute(f"UPDATE cursors SET {column} = x'c1'")  # noqa: S608 - a constant
     database.close()

@@ -145,7 +145,7 @@ class TestBadFiles:
 
     @pytest.mark.parametrize("kind", ["directory", "fifo", "link"])
     def test_not_a_file(self, tmp_path: Path, kind: str) -> None:
-        """A directory, a FIFO or a link in its place gives exit code 2 at once and is never followed."""
+        """A directory, a FIFO or a link in its place gives exit code 2 at once and is never followed (case 52)."""
         path = tmp_path / "status.toml"
         if kind == "directory":
             path.mkdir()
@@ -222,7 +222,10 @@ def test_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_no_read_is_ever_torn(tmp_path: Path) -> None:
-    """A thousand reads while the file is replaced all the time see a whole file each, and its own heartbeat."""
+    """A thousand reads while the file is replaced all the time see a whole file each, and its own heartbeat.
+
+    Case 52 of `tests/fault/README.md`.
+    """
     path = tmp_path / "status.toml"
     status.write(told(), path)
     stop, written = threading.Event(), [0]

@@ -99,7 +99,10 @@ def test_verify_would_speak_up(tmp_path: Path) -> None:
 @needs_systemd
 @pytest.mark.parametrize(("hardened", "limit"), [(False, BASE_EXPOSURE), (True, HARDENED_EXPOSURE)])
 def test_exposure(tmp_path: Path, hardened: bool, limit: float) -> None:
-    """The exposure score that systemd gives is at most 6.5 for the plain unit and at most 2.0 with the drop-in."""
+    """The exposure score that systemd gives is at most 6.5 for the plain unit and at most 2.0 with the drop-in.
+
+    Case 62 of `tests/fault/README.md`.
+    """
     unit = install(tmp_path, hardened=hardened)
     threshold = f"--threshold={round(limit * 10)}"
     done = analyze(tmp_path, "security", "--offline=true", "--no-pager", threshold, str(unit))
@@ -130,7 +133,7 @@ def test_plain_unit_needs_no_namespace() -> None:
 
 
 def test_launchd_agent() -> None:
-    """The plist has keys that launchd knows: restart after a crash only, 15 s to end, in the background, private."""
+    """The plist has keys launchd knows: back after a crash only, 15 s to end, in the background, private (case 62)."""
     with (REPOSITORY / "launchd" / "dev.selfdistill.daemon.plist").open("rb") as file:
         agent = plistlib.load(file)
     kinds = {name: type(value) for name, value in agent.items()}

@@ -71,7 +71,7 @@ def test_any_two_sightings_are_judged_by_what_was_consumed(before: bytes, now: b
 
 @given(first=CONTENT, second=CONTENT)
 def test_a_reused_inode_never_inherits_a_cursor(first: bytes, second: bytes) -> None:
-    """Another file in the same inode is continued only if it holds all that was read."""
+    """Another file in the same inode is continued only if it holds all that was read (case 29)."""
     stat = Stat(1, 2, len(second), 0, 0)
     gone = Vanished("gone", Stat(1, 2, len(first), 0, 0), proof(first, len(first)))
     found = origin([gone], stat, lambda offset: proof(second, offset))
@@ -82,7 +82,10 @@ def test_a_reused_inode_never_inherits_a_cursor(first: bytes, second: bytes) -> 
 
 @given(content=CONTENT, more=CONTENT, cut=st.integers(0, 3000))
 def test_truncation_and_regrowth_past_the_offset_is_seen(content: bytes, more: bytes, cut: int) -> None:
-    """A log cut anywhere and grown again with other bytes is never taken for a longer one, unless nothing changed."""
+    """A log cut anywhere and grown again with other bytes is never taken for a longer one, unless nothing changed.
+
+    Case 26 of `tests/fault/README.md`.
+    """
     cut = min(cut, len(content) - 1)
     other = bytes(byte ^ 1 for byte in content[cut:])  # every byte after the cut differs, up to the old offset
     verdict = judge(proof(content, len(content)), proof(content[:cut] + other + more, len(content)))
@@ -91,7 +94,7 @@ def test_truncation_and_regrowth_past_the_offset_is_seen(content: bytes, more: b
 
 @given(content=CONTENT, mtime_ns=st.integers(0, 10), ctime_ns=st.integers(0, 10))
 def test_a_rewrite_of_the_same_size_is_seen(content: bytes, mtime_ns: int, ctime_ns: int) -> None:
-    """Equal sizes hide nothing: another time asks for a look, and the look finds other bytes."""
+    """Equal sizes hide nothing: another time asks for a look, and the look finds other bytes (case 28)."""
     stored, now = Stat(1, 2, len(content), 0, 0), Stat(1, 2, len(content), mtime_ns, ctime_ns)
     assert (glance(stored, now) is Sameness.SAME) == (mtime_ns == ctime_ns == 0)
     rewritten = bytes(byte ^ 1 for byte in content)
@@ -110,7 +113,10 @@ SETTINGS = st.builds(
 def test_under_any_clock_nothing_is_due_before_its_quiet_time(
     settings: Settling, clock: list[float], turn: Turn | None
 ) -> None:
-    """However the clock jumps, due means: an end mark, the quiet time since the latest reading, or the longest wait."""
+    """However the clock jumps, due means: an end mark, the quiet time since the latest reading, or the longest wait.
+
+    Case 42 of `tests/fault/README.md`.
+    """
     pending = Pending(changed_at=clock[0], pending_since=clock[0])
     for now in clock[1:]:
         pending = grown(pending, now)

@@ -63,7 +63,7 @@ def test_there_are_fifty_kinds() -> None:
 @settings(max_examples=4, deadline=None)
 @given(seed=seeds, before=surroundings, after=surroundings)
 def test_provider_key_leaves_no_trace(kind: str, encoding: str, seed: int, before: str, after: str) -> None:
-    """A provider's key in any encoding is gone."""
+    """A provider's key in any encoding is gone (case 61)."""
     key, body = PLANTED.provider_secret(kind, seed)
     assert_gone(body, f"{before} {PLANTED.ENCODINGS[encoding](key)} {after}")
 

@@ -197,7 +197,10 @@ class TestCuts:
         assert log.distilled(range(1, len(log.lines), 40))[1] <= MOST_CONTRIVED_STATE_BYTES
 
     def test_growing_logs_through_the_pipeline(self, place: Path, logs: dict[Path, bytes]) -> None:
-        """Logs that grow between passes, also in the middle of a line, leave the same rows as logs met whole."""
+        """Logs that grow between passes, also in the middle of a line, leave the same rows as logs met whole.
+
+        Case 25 of `tests/fault/README.md`.
+        """
         home = home_of(place, logs)
         distil(home, place / "whole")
         dice = random.Random(3)  # noqa: S311 - where to cut

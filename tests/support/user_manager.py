@@ -44,6 +44,10 @@ exec {drop} env -i HOME="$2" XDG_RUNTIME_DIR={runtime} PATH="$PATH" {systemd} --
 )
 
 
+class NoManagerError(Exception):
+    """No manager can be had on this machine after all; the text is what it said."""
+
+
 class UserManager:
     """A user's home, and the environment in which `systemctl --user` reaches that user's manager."""
 
@@ -87,7 +91,7 @@ def why_not() -> str:
 
 @contextmanager
 def user_manager() -> Iterator[UserManager]:
-    """A running manager; nothing of it stays."""
+    """A running manager; nothing of it stays. Raises NoManagerError where it does not start."""
     hierarchy = _hierarchy()
     assert hierarchy is not None
     cgroup = hierarchy / f"selfdistill-test-{os.getpid()}"
@@ -129,8 +133,8 @@ def _hierarchy() -> Path | None:
 def _await(manager: UserManager, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + 20
     while not (manager.runtime / "systemd" / "private").exists():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
+        if process.poll() is not None or time.monotonic() > end:
+            raise NoManagerError(log.read_text().strip())
         time.sleep(0.02)
 
 

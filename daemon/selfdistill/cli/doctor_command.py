@@ -11,9 +11,10 @@ import msgspec
 from selfdistill.cli import status_command
 from selfdistill.cli.settings import settings
 from selfdistill.config import Config
-from selfdistill.errors import ConfigError, PermissionProblem
+from selfdistill.errors import ConfigError, PermissionProblem, SelfdistillError
 from selfdistill.service.checkup import Patient, examine
 from selfdistill.service.diagnosis import Level, Line, verdict
+from selfdistill.service.repairing import repair
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -32,17 +33,21 @@ _LEVELS: Final = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Nothing to choose."""
+    """Whether to look only, and how to tell."""
+    parser.add_argument(
+        "--repair", action="store_true", help="first put a damaged store right: from a backup, or from the logs"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON: verdict, exit_code, checks")
     parser.epilog = (
-        "exit codes: 0 all is well, 1 there are warnings, 2 something fails. Nothing is changed, and nothing but a "
-        "bare connection to the model's service, if a model may be asked, leaves this machine."
+        "exit codes: 0 all is well, 1 there are warnings, 2 something fails. Without --repair nothing is changed. "
+        "Nothing but a bare connection to the model's service, if a model may be asked, leaves this machine."
     )
 
 
 def run(arguments: Namespace, context: Context) -> int:
     """Look at everything, print a line for each check."""
-    lines = examine(_patient(context))
+    repaired = _repaired(context) if arguments.repair else []
+    lines = [*repaired, *examine(_patient(context))]
     worst = verdict(lines)
     if arguments.json:
         checks = msgspec.to_builtins(lines)
@@ -50,6 +55,14 @@ def run(arguments: Namespace, context: Context) -> int:
     else:
         print("\n".join(_told(lines)))
     return EXIT_CODES[worst]
+
+
+def _repaired(context: Context) -> list[Line]:
+    """What was put right, or why it could not be."""
+    try:
+        return [Line("repair", Level.OK, sentence, "") for sentence in repair(context.places)]
+    except SelfdistillError as problem:
+        return [Line("repair", Level.FAIL, problem.message, problem.advice)]
 
 
 def _patient(context: Context) -> Patient:

@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "retry": ("retry_command", "give sessions that were set aside after failures another chance"),
     "service": ("service_command", "run the daemon as a service: systemd user unit or launchd agent"),
     "doctor": ("doctor_command", "look whether anything here stands in the way, and say what to do"),
+    "purge": ("purge_command", "remove for good what was kept of a project, a session or everything"),
     "config": ("config_command", "show, check or locate the configuration"),
 }
 

@@ -72,8 +72,12 @@ def run(arguments: Namespace, context: Context) -> int:
     with assembly.store:
         with _progress(enabled=not arguments.json) as on_progress:
             done = one_pass(assembly, selection, on_progress, backfill=arguments.backfill)
+        if not selection.dry_run:
+            assembly.store.back_up_if_due()
         if arguments.estimate or arguments.show_prompt:
             return model_options.tell_questions(arguments, desk_of(assembly), done.to_ask)
+    if assembly.rescued:
+        sys.stderr.write(f"selfdistill: {assembly.rescued.sentence()}\n  {assembly.rescued.advice()}\n")
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(done.manifest), indent=2).decode())
         return 0

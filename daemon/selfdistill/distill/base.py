@@ -45,8 +45,13 @@ class Distillate(Struct, frozen=True):
 class Distiller(Protocol):
     """Turns events into findings."""
 
-    name: str
-    version: int
+    @property
+    def name(self) -> str:
+        """The name in the store."""
+
+    @property
+    def version(self) -> int:
+        """Which findings are its present ones: those of older versions can be made anew (`run --again`)."""
 
     def distill(self, batch: Batch, carry: bytes | None) -> Distillate:
         """Distill a batch that goes on where the batch that gave `carry` ended; None starts a log."""

@@ -146,8 +146,9 @@ def told(path: Path) -> Iterator[None]:
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise log_problem(path, Skip.UNSETTLED, "the agent has locked it") from error
         what = _WORDS.get(code, f"SQLite says: {error}")
-        advice = "Nothing to do: it is tried again when it changes; exclude it to have it uncounted."
-        raise log_problem(path, Skip.UNREADABLE, what, advice) from error
+        raise log_problem(path, Skip.UNREADABLE, what, _UNREADABLE_ADVICE) from error
+    except UnicodeDecodeError as error:  # what SQLite says quotes bytes of the damaged schema that are no text
+        raise log_problem(path, Skip.UNREADABLE, _WORDS[sqlite3.SQLITE_CORRUPT], _UNREADABLE_ADVICE) from error
 
 
 def let_go() -> None:
@@ -157,6 +158,7 @@ def let_go() -> None:
         kept.connection.close()
 
 
+_UNREADABLE_ADVICE: Final = "Nothing to do: it is tried again when it changes; exclude it to have it uncounted."
 _WORDS: Final = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database",
     sqlite3.SQLITE_CORRUPT: "the database is damaged",

@@ -11,7 +11,7 @@ from msgspec import Struct
 from selfdistill.config import Config, Places
 from selfdistill.distill.heuristic.distiller import HeuristicDistiller
 from selfdistill.distill.merging import derive
-from selfdistill.errors import SelfdistillError
+from selfdistill.errors import SelfdistillError, StoreCorrupt
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.recall.cues import VERSION, cues
 from selfdistill.recall.effects import ignored
@@ -21,14 +21,15 @@ from selfdistill.service.state_directory import prepare_state_directory
 from selfdistill.service.surveying import Survey
 from selfdistill.service.watched import watched_sources
 from selfdistill.sources import SOURCES, Source
-from selfdistill.store import Cueing, Store
+from selfdistill.store import Cueing, Rescue, Store, put_right
 
 
 class Assembly(Struct, frozen=True):
     """Everything that works on one store, with one clock (seconds since the epoch).
 
     `sources` are the agents by name. `environment` and `chosen_model` (`--model`) decide whether a model may be asked.
-    `complaint` is what a person must know of how it came about: a new configuration that could not be used.
+    `complaint` is what a person must know of how it came about: a new configuration that could not be used; `rescued`
+    is what was done about a damaged store.
     """
 
     config: Config
@@ -43,6 +44,7 @@ class Assembly(Struct, frozen=True):
     sources: Mapping[str, Source]
     chosen_model: str = ""
     complaint: SelfdistillError | None = None
+    rescued: Rescue | None = None
 
     @property
     def model(self) -> ModelAccess:
@@ -56,6 +58,20 @@ def open_store(places: Places, clock: Callable[[], float] = time.time) -> Store:
     Raises the errors of `Store.open`; the directory must be there.
     """
     return Store.open(places.database, derive=derive, clock=clock, ignored=ignored, cueing=Cueing(VERSION, cues))
+
+
+def open_or_rescue(places: Places, clock: Callable[[], float] = time.time) -> tuple[Store, Rescue | None]:
+    """Open the store as `open_store` does, after putting it right if it is damaged; what was done then, or None.
+
+    Raises StoreBusy while other processes have a damaged store open.
+    """
+    try:
+        return open_store(places, clock), None
+    except StoreCorrupt:
+        rescued = put_right(places.database, clock)
+    store = open_store(places, clock)
+    store.rederive()  # verdicts may be younger than the backup
+    return store, rescued
 
 
 def assemble(
@@ -73,18 +89,30 @@ def assemble(
 ) -> Assembly:
     """Open the store and connect the parts; `rehearsal` works on a copy in memory, so nothing is written anywhere.
 
-    Raises the errors of `prepare_state_directory` and `Store.open`.
+    A damaged store is put right first. Raises the errors of `prepare_state_directory` and `Store.open_rescued`.
     """
     redact = Redactor(config.privacy.extra_patterns)
     if rehearsal:
-        store = Store.rehearsal(places.database, derive=derive, clock=clock, ignored=ignored)
+        store, rescued = Store.rehearsal(places.database, derive=derive, clock=clock, ignored=ignored), None
     else:
         prepare_state_directory(places.state)
-        store = open_store(places, clock)
+        store, rescued = open_or_rescue(places, clock)
     distiller = HeuristicDistiller(redact)
     sources = {source.name: source for source in agents}
     pipeline = Pipeline(store, distiller, sources, config, stopped)
     survey = Survey(store, watched_sources(agents, config, home, environment), clock, distiller.name)
     return Assembly(
-        config, places, redact, store, distiller, pipeline, survey, clock, environment, sources, chosen_model, complaint
+        config=config,
+        places=places,
+        redact=redact,
+        store=store,
+        distiller=distiller,
+        pipeline=pipeline,
+        survey=survey,
+        clock=clock,
+        environment=environment,
+        sources=sources,
+        chosen_model=chosen_model,
+        complaint=complaint,
+        rescued=rescued,
     )

@@ -27,6 +27,8 @@ from selfdistill.ingest.roots import examine_root
 from selfdistill.service import diagnosis
 from selfdistill.service.diagnosis import Line, fail, ok, warn
 from selfdistill.service.hands import Doing
+from selfdistill.service.hook_overview import overview, troubles
+from selfdistill.service.hook_settings import Standing
 from selfdistill.service.installing import supervisor
 from selfdistill.service.model_access import model_access
 from selfdistill.service.watched import watched_sources
@@ -255,6 +257,22 @@ def _moved(patient: Patient, its_home: Path, its_environment: Mapping[str, str])
     return [one.source.name for one in there if here[one.source.name] != one.roots]
 
 
+def hooks(patient: Patient) -> Iterator[Line]:
+    """The hooks in agents' settings, and what trouble they had; agents without them are no matter."""
+    standing = overview(patient.home, patient.environment, patient.places.state)
+    working = [one.title for one in standing if one.standing is Standing.INSTALLED]
+    if working:
+        yield ok("hooks", f"Lessons are told to {', '.join(working)}.")
+    broken = [one for one in standing if one.standing in {Standing.GONE, Standing.OTHER, Standing.UNREADABLE}]
+    for one in broken:
+        yield warn("hooks", f"{one.title}: {one.reason or one.standing.value} ({one.path}).", one.advice)
+    found = troubles(patient.places.state)
+    if found.count:
+        yield warn("hooks", f"{found.count} times a hook could not look: {found.last}.", f"See {found.path}.")
+    if not working and not broken:
+        yield ok("hooks", "None are installed: `selfdistill hooks install` hands lessons back to your agents.")
+
+
 def versions(_patient: Patient) -> Iterable[Line]:
     """Python, SQLite and what we are built on."""
     found = {}
@@ -281,6 +299,7 @@ CHECKS: Final[tuple[Callable[[Patient], Iterable[Line]], ...]] = (
     daemon,
     model,
     service,
+    hooks,
     versions,
 )
 """Every check, in the order in which they are told."""

@@ -10,11 +10,20 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import AlreadyRunning, CannotCreate, InternalError, SelfdistillError, StoreBusy, StoreFull
+from selfdistill.errors import (
+    AlreadyRunning,
+    CannotCreate,
+    InternalError,
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+)
 from selfdistill.service.asker import AskerThread
+from selfdistill.service.pausing import PAUSE_SECONDS
 from selfdistill.service.reporting import without_store
 from selfdistill.service.status import State, write
-from selfdistill.service.worker import PAUSE_SECONDS, Worker
+from selfdistill.service.worker import Worker
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -51,7 +60,7 @@ class Daemon:
         self._log = log
         self._failure: BaseException | None = None
         self._restarts: list[float] = []
-        self._paused = ""
+        self._paused: type[SelfdistillError] | None = None
         self._told_ready = False
 
     def run(self) -> int:
@@ -68,7 +77,7 @@ class Daemon:
             assembly = self._assemble(lambda: bool(born) and born[0].stopping)
         except (StoreFull, StoreBusy) as problem:
             return self._sit_out(problem)
-        self._paused = ""
+        self._paused = None
         worker = Worker(assembly, self._log, announce=self._notifier.status)
         born.append(worker)
         asker = AskerThread(assembly, self._log, worker.tell_soon)
@@ -91,7 +100,10 @@ class Daemon:
             return InternalError.exit_code if code is None else code
         if code is not None:
             self._last_word(worker, code)
-        assembly.store.close()
+        if isinstance(self._failure, StoreCorrupt):
+            assembly.store.abandon()
+        else:
+            assembly.store.close()
         return code
 
     def _body(self, worker: Worker) -> None:
@@ -123,15 +135,20 @@ class Daemon:
             if not thread.is_alive():
                 return self._judge_failure()
             if not self._lock.still_ours():
-                self._failure = AlreadyRunning(
-                    "The lock file of this daemon was taken away; another daemon may run.", "This one ends to be safe."
-                )
-                return AlreadyRunning.exit_code
+                self._failure = self._lost_lock()
+                return self._failure.exit_code
             if time.monotonic() - worker.last_tick < self._patience(worker):
                 self._notifier.watchdog()
                 if time.monotonic() - told >= HEARTBEAT_SECONDS - 1:
                     told = time.monotonic()
                     worker.heartbeat()
+
+    def _lost_lock(self) -> SelfdistillError:
+        """Why this daemon ends: the exit code tells its supervisor whether it is to start another one."""
+        what, advice = f"The lock file {self._lock.path} of this daemon was taken away", "This one ends to be safe."
+        if self._lock.path.exists():
+            return AlreadyRunning(f"{what}; another daemon may run.", advice)
+        return CannotCreate(f"{what}, perhaps with its directory.", advice)
 
     def _patience(self, worker: Worker) -> float:
         """How long the worker may go without a tick: it sleeps until its next pass, and a huge log takes a while."""
@@ -139,8 +156,8 @@ class Daemon:
 
     def _sit_out(self, problem: SelfdistillError) -> int | None:
         """The store cannot be opened for now: a pause like any other. An exit code, or None to try again."""
-        if problem.message != self._paused:
-            self._paused = problem.message
+        if type(problem) is not self._paused:  # once: the words name another temporary file each time
+            self._paused = type(problem)
             self._log.warning("paused", reason=problem.message, advice=problem.advice)
         self._ready()
         self._notifier.status(f"{State.PAUSED}: {problem.message}")
@@ -154,7 +171,7 @@ class Daemon:
             if self._signals.take_reload():
                 return None
             if not self._lock.still_ours():
-                return AlreadyRunning.exit_code
+                return self._lost_lock().exit_code
             self._notifier.watchdog()
         return None
 
@@ -170,7 +187,8 @@ class Daemon:
         failure = self._failure
         if isinstance(failure, StoreFull | StoreBusy):
             return self._sit_out(failure)
-        if isinstance(failure, SelfdistillError):
+        # A damaged store is put right when the next worker opens it.
+        if isinstance(failure, SelfdistillError) and not isinstance(failure, StoreCorrupt):
             self._log.error("worker_failed", error=failure.message, advice=failure.advice)
             return failure.exit_code
         now = time.monotonic()

@@ -41,7 +41,7 @@ class Record(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """One log that shows a finding: the places and times (seconds since the epoch) of its records, in their order."""
+    """One log that shows a finding, with places and times (seconds since the epoch) of its records in their order."""
 
     log: str
     session: str

@@ -6,7 +6,7 @@ Nothing here writes: a `Reading` is what would be committed, so a dry run and a 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
 from selfdistill.service.exclusion import is_excluded
 from selfdistill.service.judging import Told, Watch
-from selfdistill.store import Commit, PendingLog, ProjectRef, counted_session
+from selfdistill.store import Commit, Mark, PendingLog, ProjectRef, counted_session
 
 if TYPE_CHECKING:
     from selfdistill.config import Config
@@ -66,6 +66,9 @@ class Known(Told, Protocol):
 
     def counted_session_of(self, log_id: int, /) -> str:
         """The session that a log counted for when it was last distilled."""
+
+    def purged_until(self, log_id: int, /) -> Mark | None:
+        """Up to where a log's events were purged."""
 
 
 class Pipeline:
@@ -123,7 +126,8 @@ class Pipeline:
                 chunk=limits.chunk_kib * 1024,
                 longest_line=int(limits.max_line_mib * BYTES_PER_MIB),
             )
-            piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest)
+            purged = self._store.purged_until(log.id)
+            piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest, purged=purged)
             watch = Watch(self._store, lambda: _counts_for(piece.session, log))
             distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), start.carry)
             proof = lines.proof
@@ -300,7 +304,9 @@ class Piece:
         *,
         at_rest: bool,
         end: int | None = None,
+        purged: Mark | None = None,
     ) -> None:
+        self._purged = purged
         self._lines = lines
         self._limit = lines.offset + PIECE_BYTES if end is None else end
         self._parser = parser
@@ -326,7 +332,7 @@ class Piece:
         lines, parser, feed = self._lines, self._parser, self._parser.feed
         self._left = None
         for offset, line in lines:
-            events = feed(line, offset)
+            events = self._kept(feed(line, offset))
             self._left = parser.left
             for event in events:
                 yield self._clean(event)
@@ -338,9 +344,16 @@ class Piece:
         if self._at_rest and lines.rest_length and parser.is_whole(lines.rest):
             taken = lines.take_rest()
             if taken is not None:
-                events = feed(taken[1], taken[0])
+                events = self._kept(feed(taken[1], taken[0]))
                 self._left = parser.left
                 yield from map(self._clean, events)
+
+    def _kept(self, events: Iterable[Event]) -> Iterable[Event]:
+        """The events without those that a person has purged: the parser has seen them, nobody else does."""
+        mark = self._purged
+        if mark is None:
+            return events
+        return [one for one in events if (one.span.offset >= mark.offset if one.at is None else one.at > mark.at)]
 
     def _clean(self, event: Event) -> Event:
         """An event, its working directory and tool without secrets: what a distiller keeps is stored."""

@@ -139,7 +139,7 @@ class Questions:
 
     def _shown(self, family: bytes) -> set[bytes]:
         """The beginnings of a conversation that a model was shown, in whichever log."""
-        kept = self._store.memo(_memo(family)) or b""
+        kept = self._store.memo(shown_memo(family)) or b""
         return {*split(kept), *self._expected.get(family, ())}
 
     def _question(
@@ -214,7 +214,7 @@ def note_shown(store: Store, shown: Iterable[Beginning]) -> None:
     for one in shown:
         families.setdefault(one.family, []).append(one.digest)
     for family, digests in families.items():
-        name = _memo(family)
+        name = shown_memo(family)
         store.keep_memo(name, joined(store.memo(name) or b"", digests))
 
 
@@ -245,7 +245,7 @@ def _carrying(work: Commit, carry: Before) -> Commit:
     return msgspec.structs.replace(work, after=msgspec.structs.replace(work.after, carry=kept))
 
 
-def _memo(family: bytes) -> str:
+def shown_memo(family: bytes) -> str:
     """Where it is kept which beginnings of a conversation were shown; another prompt may see more in them."""
     return f"shown:{PROMPT_VERSION}:{family.hex()}"
 

@@ -110,7 +110,7 @@ class ReadAhead:
             self._current = log.id
         before = before or self._store.cursor(log.id, self._pipeline.distiller)
         if log.id not in self._jobs and is_plain(log):
-            self._submit(Job(self._next_number(), log, before, again, at_rest), patiently=True)
+            self._submit(self._job(log, before, again=again, at_rest=at_rest), patiently=True)
         job = self._jobs.get(log.id)
         reply = self._reply(job) if job else None
         self._hand_out()
@@ -134,19 +134,22 @@ class ReadAhead:
         if any(self._store.remember_project(cwd, *decided) != decided for cwd, decided in reply.decided.items()):
             return False
         log = reading.log
+        if self._store.purged_until(log.id) != job.purged:
+            return False
         session = counted_session(reading.work.session, log.session, log.session_hint, os.fsencode(log.path))
         return not self._store.told_in(session)
 
-    def _next_number(self) -> int:
+    def _job(self, log: PendingLog, before: Cursor | None, *, again: bool, at_rest: bool) -> Job:
+        """What to hand over for a log."""
         self._count += 1
-        return self._count
+        return Job(self._count, log, before, self._store.purged_until(log.id), again, at_rest)
 
     def _hand_out(self) -> None:
         """Keep the helpers busy, without running too far ahead."""
         while self._expected and len(self._jobs) < MOST_AHEAD:
             log = self._expected[0]
             before = self._store.cursor(log.id, self._pipeline.distiller)
-            job = Job(self._next_number(), log, before, self._again, self._at_rest(log))
+            job = self._job(log, before, again=self._again, at_rest=self._at_rest(log))
             if not self._submit(job):
                 return
             self._expected.popleft()

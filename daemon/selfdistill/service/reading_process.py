@@ -23,7 +23,7 @@ from selfdistill.privacy.redaction import Redactor
 from selfdistill.service.pipeline import BYTES_PER_MIB, Pipeline, Reading, Stopped
 from selfdistill.service.running import BUGS
 from selfdistill.sources import SOURCES
-from selfdistill.store import PendingLog, storable
+from selfdistill.store import Mark, PendingLog, storable
 
 if TYPE_CHECKING:
     from selfdistill.store import ToldLesson
@@ -34,11 +34,12 @@ JOB_READINGS: Final = 200  # a log may hold a thousand small sessions
 
 
 class Job(Struct, frozen=True):
-    """What to read: the arguments of `Pipeline.read`, with the cursor as the store has it."""
+    """What to read: the arguments of `Pipeline.read`, with the cursor and the mark of a purge as the store has them."""
 
     number: int
     log: PendingLog
     before: Cursor | None
+    purged: Mark | None
     again: bool
     at_rest: bool
 
@@ -67,6 +68,7 @@ class Copy:
 
     def __init__(self, projects: Mapping[str, tuple[str, str, str]]) -> None:
         self._projects = dict(projects)
+        self.purged: Mark | None = None
         self.decided: dict[str, tuple[str, str, str]] = {}
 
     def cursor(self, _log_id: int, _distiller: str) -> Cursor | None:
@@ -91,6 +93,10 @@ class Copy:
         """Unknown; only looking back asks, and that is the owner's."""
         return ""
 
+    def purged_until(self, _log_id: int) -> Mark | None:
+        """What the job says of the log that is read."""
+        return self.purged
+
 
 class Reader:
     """Answers jobs."""
@@ -107,6 +113,7 @@ class Reader:
     def replies(self, job: Job) -> Iterator[Reply]:
         """The readings of a job, one after the other; raises Stopped when the parent is gone."""
         before, again, read = job.before, job.again, 0
+        self._copy.purged = job.purged
         for count in range(1, JOB_READINGS + 1):
             try:
                 reading = self._pipeline.read(job.log, again=again, at_rest=job.at_rest, before=before)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
+RESCUE_TOLD_SECONDS: Final = 7 * 24 * 3600.0
 _QUARANTINE: Final = "it failed three times; `selfdistill retry SESSION` tries again"
 _MOST_QUARANTINED: Final = 20
 
@@ -90,7 +91,7 @@ def snapshot(
         process=identity(os.getpid()),
         started_at=moment(started_at),
         config=str(assembly.places.config),
-        alarms=alarms(known.sources, totals.sessions, totals.lessons),
+        alarms=alarms(known.sources, totals.sessions, totals.lessons) + rescue_alarms(assembly),
         watcher=watcher or Watcher(),
         settling=settling,
         due=due,
@@ -171,6 +172,14 @@ def alarms(sources: Mapping[str, Source], sessions: int, lessons: int) -> list[s
                 f"Many records of {name} are of unknown types ({types}): its format has changed; update selfdistill."
             )
     return found
+
+
+def rescue_alarms(assembly: Assembly) -> list[str]:
+    """What was done about a damaged store in the last week."""
+    rescue = assembly.store.last_rescue()
+    if rescue is None or assembly.clock() - rescue.at > RESCUE_TOLD_SECONDS:
+        return []
+    return [f"{rescue.sentence()} {rescue.advice()}"]
 
 
 def _records(source: Source) -> int:

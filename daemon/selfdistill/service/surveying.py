@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from selfdistill.layouts import Layout
     from selfdistill.sources.base import Source
-    from selfdistill.store import KnownLog, Store
+    from selfdistill.store import KnownLog, PendingLog, Store
 
 MAX_HOT: Final = 20_000  # logs stat'ed one by one between full passes; more than that and the full pass must do
 _FIRST_HOT: Final = 256  # read at first: hot logs are few, and 20,000 rows at once would be 20 MB
@@ -130,6 +130,12 @@ class Survey:
         for owner, path, layout in self._composed_of(sorted(composed)):
             changes += self._take_in_composed(owner, path, layout, hinted=hinted)
         return changes
+
+    def look_once_more(self, logs: Iterable[PendingLog]) -> list[Change]:
+        """Those of these logs that were written to since the catalogue saw them, as far as a `stat` alone tells."""
+        plain = {log.path: log.stat for log in logs if log.path not in self._composed}
+        changed = [path for path, now in stat_logs(plain) if isinstance(now, Stat) and now != plain[path]]
+        return self.look(changed, hinted=False) if changed else []
 
     def load_hot(self, younger_than: float) -> None:
         """After a start: the logs that changed lately, from the catalogue."""

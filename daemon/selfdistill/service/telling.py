@@ -141,7 +141,10 @@ class Teller:
     def _complaint(self) -> Problem | None:
         """What a person must know from the beginning."""
         complaint = self._assembly.complaint
-        return Problem(complaint.message, complaint.advice, moment(self._wall())) if complaint else None
+        if complaint:
+            return Problem(complaint.message, complaint.advice, moment(self._wall()))
+        rescued = self._assembly.rescued
+        return Problem(rescued.sentence(), rescued.advice(), moment(rescued.at)) if rescued else None
 
 
 def _line(state: State, reason: str) -> str:

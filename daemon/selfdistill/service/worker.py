@@ -5,10 +5,10 @@ It alone touches the store. Each round asks the same three questions: what chang
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import StoreBusy, StoreFull
@@ -18,7 +18,8 @@ from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
 from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
-from selfdistill.service.pipeline import BYTES_PER_MIB, Stopped
+from selfdistill.service.pausing import Pause
+from selfdistill.service.pipeline import Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
 from selfdistill.service.session_ends import SessionEnds
 from selfdistill.service.spool import take_in
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from selfdistill.store import PendingLog
 
 ROUND_LOGS: Final = 50  # logs between two looks at hints, clock and stop flag
-PAUSE_SECONDS: Final = 60.0  # between two looks at a full disk or a locked store
 MAX_TICK_SECONDS: Final = 1.0  # hints are taken in at most so often while agents write
 CANARY_PATIENCE_SECONDS: Final = 2.0
 SLACK_SECONDS: Final = 1.0  # passes that are due within so little time of each other share one wake-up
+BACKUP_LOOK_SECONDS: Final = 3600.0  # between two looks whether the store's daily copy is due
 MAX_END_LOOKS: Final = 20  # changed logs in one round whose last 4 KiB are searched for an end mark
 
 
@@ -69,8 +70,8 @@ class Worker:
         self._restarts = 0
         self._next_pass: dict[str, float] = {}
         self._busy_since = 0.0  # a short run is over before anybody could read "distilling"
-        self._paused = ("", "")  # why, and what to do about it
-        self._paused_until = 0.0
+        self._pause = Pause(log, assembly.places.state, assembly.config.limits.min_free_mib)
+        self._backup_at = time.monotonic() + BACKUP_LOOK_SECONDS / 60  # not among the work of a start
         self._last_wall_minus_monotonic = wall() - time.monotonic()
         self.last_tick = time.monotonic()
         self.on_distilled: Callable[[], None] = lambda: None  # called when something was
@@ -103,7 +104,8 @@ class Worker:
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Work until stopped; raises what the supervisor must know of."""
-        self._assembly.places.hints.mkdir(mode=0o700, exist_ok=True)
+        with suppress(OSError):  # no room for it: the watcher's health says that it is missing
+            self._assembly.places.hints.mkdir(mode=0o700, exist_ok=True)
         self._write_status(State.STARTING)
         on_ready()
         roots = [root.path for root in self._assembly.survey.examine()]
@@ -134,13 +136,16 @@ class Worker:
         """What changed, what is due, when to wake next."""
         self.last_tick = time.monotonic()
         self._check_clocks()
+        self._assembly.store.refuse_condemned()
         try:
             self._look()
             if self._may_distill():
                 self._distill(self._due())
+                self._back_up()
         except (StoreFull, StoreBusy) as problem:
-            self._pause(problem.message, problem.advice)
-            self._next_pass["full"] = self._paused_until  # whatever was being taken in is not lost
+            self._pause.begin(problem.message, problem.advice)
+            self._teller.note_problem(problem.message, problem.advice)
+            self._next_pass["full"] = self._pause.until  # whatever was being taken in is not lost
         let_go()
         self._tell()
         self._sleep()
@@ -265,9 +270,31 @@ class Worker:
             for start in range(0, len(logs), ROUND_LOGS):
                 if self._stopping:
                     return
-                self._one_run(logs[start : start + ROUND_LOGS], ahead)
+                self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]), ahead)
                 self._teller.at_once()
                 self._working()
+
+    def _still_quiet(self, logs: list[PendingLog]) -> list[PendingLog]:
+        """Those that are due also after a last look: who was stopped, or hears late, takes what goes on for quiet."""
+        changes = self._assembly.survey.look_once_more(logs)
+        if not changes:
+            return logs
+        self._take_in(changes)
+        due = set(self._due())
+        return [log for log in logs if log.id in due]
+
+    def _back_up(self) -> None:
+        """Copy the store once a day, when nothing is due; a shutdown breaks it off."""
+        if time.monotonic() < self._backup_at:
+            return
+        self._backup_at = time.monotonic() + BACKUP_LOOK_SECONDS
+        if self._assembly.store.back_up_if_due(self._refuse_to_go_on) is not None:
+            self._log.info("backed_up")
+
+    def _refuse_to_go_on(self) -> None:
+        self.last_tick = time.monotonic()
+        if self._stopping:
+            raise Stopped
 
     def _one_run(self, logs: list[PendingLog], ahead: ReadAhead | None) -> None:
         """One run of the daemon, with its manifest."""
@@ -304,27 +331,12 @@ class Worker:
             self._retries.pop(log.id, None)
 
     def _may_distill(self) -> bool:
-        """Whether a pause, if any, is over and there is room; too little room is a pause by itself."""
-        if time.monotonic() < self._paused_until:
-            return False
-        free = shutil.disk_usage(self._assembly.places.state).free
-        if free < self._assembly.config.limits.min_free_mib * BYTES_PER_MIB:
-            self._pause(
-                f"Only {free // BYTES_PER_MIB} MiB are free on the disk of {self._assembly.places.state}.",
-                "Free some space, or lower `limits.min_free_mib`; distilling goes on by itself.",
-            )
-            return False
-        if self._paused[0]:
-            self._paused = ("", "")
-            self._log.info("resumed")
-        return True
-
-    def _pause(self, message: str, advice: str) -> None:
-        """Stop distilling for a while; nothing is lost, everything stays pending."""
-        if not self._paused[0]:
-            self._log.warning("paused", reason=message)
-        self._paused, self._paused_until = (message, advice), time.monotonic() + PAUSE_SECONDS
-        self._teller.note_problem(message, advice)
+        """Whether there is no pause, or it is over; one that begins now is told."""
+        before = self._pause.until
+        over = self._pause.is_over()
+        if self._pause.until != before:
+            self._teller.note_problem(self._pause.reason, self._pause.advice)
+        return over
 
     def _tell(self, state: State | None = None) -> None:
         """Write the status file if it is to say something new."""
@@ -338,8 +350,11 @@ class Worker:
 
     def _judge(self) -> tuple[State, str, str]:
         """What state this is between two rounds, why, and what to do about it."""
-        if self._paused[0]:
-            return State.PAUSED, *self._paused
+        if self._pause.reason:
+            return State.PAUSED, self._pause.reason, self._pause.advice
+        rescued = self._assembly.rescued
+        if rescued is not None and self._pending:
+            return State.DEGRADED, rescued.sentence(), rescued.advice()
         health = self._health
         if self._scanning.watch and health.why and self._has_roots():
             return State.DEGRADED, health.why, health.advice
@@ -363,11 +378,11 @@ class Worker:
     def _next_work(self) -> float:
         """When there will be something to do (monotonic)."""
         times = [when for name, when in self._next_pass.items() if name != "hot" or self._assembly.survey.hot]
-        if self._paused[0]:
-            times.append(self._paused_until)
+        if self._pause.reason:
+            times.append(self._pause.until)
         for log_id, pending in self._pending.items():
             due = max(due_at(pending, self._settling), self._retries.get(log_id, 0.0))
-            times.append(max(due, self._paused_until))
+            times.append(max(due, self._pause.until))
         return min(times, default=time.monotonic())
 
     def _sleep(self) -> None:

@@ -12,8 +12,11 @@ from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive
 from selfdistill.store.part import storable
+from selfdistill.store.purging import Mark, Purged, Scope
+from selfdistill.store.rescue import Rescue, put_right
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
 from selfdistill.store.runs import Totals
+from selfdistill.store.sealing import condemn
 from selfdistill.store.store import Store
 from selfdistill.store.uses import WEEK_SECONDS, Telling, Use, Week
 
@@ -26,9 +29,13 @@ __all__ = [
     "Delivery",
     "Derive",
     "KnownLog",
+    "Mark",
     "PendingLog",
     "ProjectRef",
+    "Purged",
+    "Rescue",
     "Ruling",
+    "Scope",
     "SetAside",
     "SourceCensus",
     "Standing",
@@ -41,6 +48,8 @@ __all__ = [
     "VerdictKind",
     "Week",
     "Words",
+    "condemn",
     "counted_session",
+    "put_right",
     "storable",
 ]

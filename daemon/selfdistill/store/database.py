@@ -21,16 +21,20 @@ from selfdistill.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from selfdistill.store.holding import Hold
 
 Row = tuple[Any, ...]
 SQLITE_VERSION: Final = sqlite3.sqlite_version_info
 
-_CORRUPT_ADVICE: Final = (
-    "Stop the daemon, move this file with its -wal and -shm aside, and put lessons.bak in its place if there is one; "
-    "without a backup `selfdistill run --limit 0` learns again from the logs."
+CORRUPT_ADVICE: Final = (
+    "The daemon, `selfdistill run` and `selfdistill doctor --repair` move it aside and put the newest backup in its "
+    "place, or learn again from the logs."
 )
+_PAGES_AT_ONCE: Final = 2048
+_BACKUP_SLEEP_SECONDS: Final = 0.05  # before another try, while somebody else writes
 _FULL_ADVICE: Final = "Nothing was written. Free space, or raise the quota or file-size limit; work resumes by itself."
 
 # Prefix of SQLite's error name -> our error, what happened, what to do. The first that fits wins.
@@ -42,12 +46,16 @@ _KINDS: Final[tuple[tuple[str, type[StoreError], str, str], ...]] = (
     ("SQLITE_IOERR_SHMSIZE", StoreFull, "no space is left", _FULL_ADVICE),
     ("SQLITE_BUSY", StoreBusy, "another process holds the write lock", "Nothing was written; it is tried again later."),
     ("SQLITE_LOCKED", StoreBusy, "another statement holds the lock", "Nothing was written; it is tried again later."),
-    ("SQLITE_CORRUPT", StoreCorrupt, "the file is damaged", _CORRUPT_ADVICE),
-    ("SQLITE_NOTADB", StoreCorrupt, "the file is damaged: it does not begin like a database", _CORRUPT_ADVICE),
+    ("SQLITE_CORRUPT", StoreCorrupt, "the file is damaged", CORRUPT_ADVICE),
+    ("SQLITE_NOTADB", StoreCorrupt, "the file is damaged: it does not begin like a database", CORRUPT_ADVICE),
     ("SQLITE_READONLY", StoreError, "it is read-only", "Make the file system and the file writable for you."),
     ("SQLITE_CANTOPEN", StoreError, "it cannot be opened", "Check that you may read and write it and its directory."),
     ("SQLITE_IOERR", StoreError, "the disk reported an error", "Check the disk (`dmesg`); nothing was written."),
 )
+
+# Bytes that are no UTF-8: in a value it is this OperationalError without a name, in the schema, which SQLite quotes in
+# what it says, a UnicodeDecodeError from under the module's own making of the exception.
+_NO_TEXT: Final = "Could not decode to UTF-8"
 
 
 def translate(error: Exception, path: Path) -> SelfdistillError:
@@ -56,6 +64,8 @@ def translate(error: Exception, path: Path) -> SelfdistillError:
     for prefix, kind, what, advice in _KINDS:
         if name.startswith(prefix):
             return kind(f"The store {path} cannot be used: {what} ({name}).", advice)
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NO_TEXT):
+        return StoreCorrupt(f"The store {path} cannot be used: it is damaged, text in it is none.", CORRUPT_ADVICE)
     if name:
         return StoreError(f"The store {path} refused a statement: {error} ({name}).", "Please report this.")
     return InternalError(f"The store {path} was used wrongly: {str(error).rstrip('.')}.", "Please report this.")
@@ -96,8 +106,13 @@ def connect(path: Path, *, busy_seconds: float, options: str) -> sqlite3.Connect
 class Database:
     """Statements on one connection. Errors are `errors.StoreError`s; a failed transaction leaves nothing behind."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, on_damage: Callable[[str], None] | None = None
+    ) -> None:
         self.path = path
+        self.hold: Hold | None = None
+        """The lock that says that we have the store open; let go with the connection."""
+        self._on_damage = on_damage
         self.remembered: dict[Any, Any] = {}
         """What was read in this transaction and cannot change under it: gone with its end or a rollback."""
         self._connection = connection
@@ -108,8 +123,8 @@ class Database:
         self._refuse_broken()
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            raise translate(error, self.path) from error
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise self._problem(error) from error
 
     def row(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
         """The first row of a statement, or None."""
@@ -121,8 +136,8 @@ class Database:
         self._refuse_broken()
         try:
             return self._connection.execute(sql, parameters).rowcount
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            raise translate(error, self.path) from error
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise self._problem(error) from error
 
     def run_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
         """Run a writing statement once for each tuple of parameters."""
@@ -151,19 +166,24 @@ class Database:
             if not nested:
                 self.remembered.clear()
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, between: Callable[[], None] = lambda: None) -> None:
         """Copy the whole database, as of now, to the existing empty file `target`, and check the copy."""
         copy = Database(connect(target, busy_seconds=0.0, options="mode=rw"), target)
         try:
-            self.copy_to(copy)
+            self.copy_to(copy, between)
             copy.check()
         finally:
             copy.close()
 
-    def copy_to(self, other: Database) -> None:
-        """Replace what the other database holds by all that this one holds now."""
+    def copy_to(self, other: Database, between: Callable[[], None] = lambda: None) -> None:
+        """Replace what the other database holds by all that this one holds now.
+
+        `between` is called after each 8 MiB or so; what it raises ends the copying.
+        """
         try:
-            self._connection.backup(other._connection)
+            self._connection.backup(
+                other._connection, pages=_PAGES_AT_ONCE, progress=lambda *_: between(), sleep=_BACKUP_SLEEP_SECONDS
+            )
         except sqlite3.Error as error:
             raise translate(error, other.path) from error
 
@@ -176,7 +196,7 @@ class Database:
         """Raise StoreCorrupt unless every page is sound (`quick_check`: 0.15 s for 97 MB)."""
         found = self.rows("PRAGMA quick_check(1)")
         if found != [("ok",)]:
-            raise StoreCorrupt(f"The store {self.path} is damaged: {found[0][0]}.", _CORRUPT_ADVICE)
+            raise StoreCorrupt(f"The store {self.path} is damaged: {found[0][0]}.", CORRUPT_ADVICE)
 
     def close(self) -> None:
         """Close the connection; closing again does nothing."""
@@ -184,6 +204,17 @@ class Database:
             self._connection.close()
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
+        finally:
+            hold, self.hold = self.hold, None
+            if hold is not None:
+                hold.close()
+
+    def _problem(self, error: Exception) -> SelfdistillError:
+        """Our own error; damage is noted for whoever opens the file next, since a check need not find it."""
+        problem = translate(error, self.path)
+        if isinstance(problem, StoreCorrupt) and self._on_damage is not None:
+            self._on_damage(problem.message)
+        return problem
 
     def _refuse_broken(self) -> None:
         if self._depth and not self._connection.in_transaction:

@@ -7,12 +7,25 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from selfdistill.errors import StoreBusy, StoreCorrupt, StoreError, StoreForeign, StoreFull, StoreTooNew
-from selfdistill.store.database import Database, connect, translate_system
-from selfdistill.store.migrations import SCHEMA_VERSION, migrate, schema_version
+from selfdistill.errors import (
+    SelfdistillError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreTooNew,
+)
+from selfdistill.store import sealing
+from selfdistill.store.backups import has_backups
+from selfdistill.store.database import CORRUPT_ADVICE, Database, connect, translate_system
+from selfdistill.store.holding import Hold
+from selfdistill.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from selfdistill.store.sealing import complaint, condemn, is_pristine, marker, read_mark, seal, write_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +33,8 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x53446973  # "SDis", so that `file` and we know whose database this is
 CLEAN_FOR_SECONDS: Final = 24 * 3600.0
 CHECKED_UP_TO_BYTES: Final = 1_000_000_000  # quick_check reads the whole file: 1.5 s for a gigabyte
+UNFINISHED: Final = "rescue-"
+"""Begins the name of the directory in which a rescue makes the new store; there is one only after it was killed."""
 _LEFTOVER_SECONDS: Final = 3600.0
 _CLOSE_BUSY_MILLISECONDS: Final = 200  # a reader in the way must not hold up a shutdown
 
@@ -43,36 +58,107 @@ def open_database(path: Path, *, clock: Callable[[], float], busy_seconds: float
     The directory must exist (mode 0700, the caller's doing). Raises StoreForeign, StoreTooNew (file untouched),
     StoreCorrupt, StoreBusy, StoreFull, PermissionProblem or CannotCreate.
     """
-    _refuse_orphans(path)
-    if not path.exists():
-        _create(path, clock)
-    refuse_empty(path)
-    database = Database(connect(path, busy_seconds=busy_seconds, options="mode=rw"), path)
+    hold = Hold(path)
     try:
-        _take(database, clock)
+        # Whoever comes first looks at the seal and breaks it, before anybody can write.
+        hold.take(busy_seconds, alone_if=lambda: read_mark(path) != "")
+        return open_held(path, hold, clock=clock, busy_seconds=busy_seconds)
+    except BaseException:
+        hold.close()
+        raise
+
+
+def open_held(path: Path, hold: Hold, *, clock: Callable[[], float], busy_seconds: float) -> Database:
+    """Do what `open_database` does under a hold that the caller has; the database lets it go when it is closed."""
+    _refuse_lost(path)
+    if not path.exists():
+        create(path, clock)
+    refuse_empty(path)
+    trusted = False
+    if hold.alone:
+        trusted = _is_as_left(path)
+        if read_mark(path):
+            write_mark(path)
+        hold.share()  # nothing is open yet: while the lock changes hands the files may be replaced
+    database = Database(connect(path, busy_seconds=busy_seconds, options="mode=rw"), path, partial(_condemn, path))
+    try:
+        _take(database, clock, trusted=trusted)
     except BaseException:
         database.close()
         raise
+    database.hold = hold
     return database
+
+
+def _condemn(path: Path, reason: str) -> None:
+    with suppress(SelfdistillError):  # a full disk, for one; the damage itself is what matters
+        condemn(path, reason)
+
+
+def examine(path: Path) -> None:
+    """Raise what is wrong with the store, which the caller holds alone. Nothing is made or mended."""
+    _refuse_lost(path)
+    if not path.exists():
+        return
+    refuse_empty(path)
+    _is_as_left(path)
+    database = Database(connect(path, busy_seconds=0.0, options="mode=rw"), path)
+    try:
+        check_identity(database)
+        database.check()
+        check_schema(database)
+    finally:
+        database.close()
+
+
+def _is_as_left(path: Path) -> bool:
+    """Whether the store is sealed and as it was then; raises StoreCorrupt if it is not, or was found damaged."""
+    pristine, complained = is_pristine(path), complaint(path)
+    if pristine is not False and not complained:
+        return bool(pristine)
+    database = Database(connect(path, busy_seconds=0.0, options="mode=rw"), path)
+    try:
+        check_identity(database)  # what a newer selfdistill wrote is not ours to judge
+    finally:
+        database.close()
+    raise damaged(path, complained or "it is not as it was when it was closed")
 
 
 def close_database(database: Database, clock: Callable[[], float]) -> None:
     """Close so that the next start may skip its check and no -wal is left (unless others still use the store)."""
+    hold, database.hold = database.hold, None
+    if hold is None:  # a rehearsal in memory
+        database.close()
+        return
+    try:
+        _fold(database, clock)
+        if hold.try_alone():
+            with suppress(StoreFull):
+                seal(database.path)
+    finally:
+        hold.close()
+
+
+def _fold(database: Database, clock: Callable[[], float]) -> None:
     try:
         # Others at work are no error: whoever closes last tidies up, and without the mark the next start checks. Nor is
         # a full disk: all that is not committed has been refused already.
         with suppress(StoreBusy, StoreFull):
             database.run(f"PRAGMA busy_timeout = {_CLOSE_BUSY_MILLISECONDS:d}")
-            database.run("INSERT OR REPLACE INTO facts VALUES ('clean_at', ?)", (clock(),))
+            if _size(database.path) > sealing.SEALED_UP_TO_BYTES:
+                database.run("INSERT OR REPLACE INTO facts VALUES ('clean_at', ?)", (clock(),))
             database.rows("PRAGMA optimize")
             database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         database.close()
 
 
-def marker(path: Path) -> Path:
-    """The file that says: a store was here once, so an empty file is a loss and no fresh start."""
-    return path.parent / ".initialised"
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it was taken away, with its directory perhaps."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_empty(path: Path) -> None:
@@ -81,9 +167,7 @@ def refuse_empty(path: Path) -> None:
         return
     if marker(path).exists():
         raise StoreCorrupt(
-            f"The store {path} is empty, but lessons were kept here before ({marker(path)}).",
-            "Stop the daemon and put lessons.bak in its place if there is one; "
-            "or remove both files to start again from the logs.",
+            f"The store {path} is empty, but lessons were kept here before ({marker(path)}).", CORRUPT_ADVICE
         )
     raise StoreForeign(
         f"The file {path} is empty and not a store of selfdistill.", "Remove it, or choose another state directory."
@@ -99,13 +183,58 @@ def check_identity(database: Database) -> None:
             raise
         raise _foreign(database.path) from None
     if not row or row[0] != APPLICATION_ID:
+        # Where lessons were kept before, this is a loss like an empty file.
+        if marker(database.path).exists():
+            raise damaged(database.path, "another program's database stands in its place")
         raise _foreign(database.path)
+    _check_version(database)
+
+
+def _check_version(database: Database) -> None:
+    """Raise StoreTooNew, or StoreCorrupt where only a broken header says so: every step leaves its number twice."""
     version = schema_version(database)
+    try:
+        recorded = database.row("SELECT max(version) FROM migrations")
+    except StoreError:
+        recorded = None
+    if recorded != (version,):
+        raise damaged(database.path, f"its header says schema {version}, its records {recorded and recorded[0]}")
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"The store {database.path} has schema {version}, this selfdistill knows {SCHEMA_VERSION}.",
             "It is left untouched. Update selfdistill, or choose another state directory.",
         )
+
+
+def check_schema(database: Database) -> None:
+    """Raise StoreCorrupt unless every table, column and index is there that our steps up to its version make."""
+    missing = _shape(_blank(schema_version(database))) - _shape(database)
+    if missing:
+        raise damaged(database.path, f"{' '.join(min(missing))} is not there")
+
+
+def _blank(version: int) -> Database:
+    """A store of this schema in memory, with nothing in it."""
+    path = Path(":memory:")
+    database = Database(connect(path, busy_seconds=0.0, options="mode=memory"), path)
+    migrate(database, lambda: 0.0, MIGRATIONS[:version])
+    return database
+
+
+def _shape(database: Database) -> set[tuple[str, ...]]:
+    """Names only: how SQLite words a full-text index's own tables is its affair."""
+    return set(
+        database.rows(
+            "SELECT s.type, s.name, coalesce(c.name, '') FROM sqlite_schema AS s"
+            " LEFT JOIN pragma_table_info(s.name) AS c ON s.type = 'table' AND s.name NOT GLOB 'lessons_index_*'"
+            " WHERE s.name NOT GLOB 'sqlite_*'"
+        )
+    )
+
+
+def damaged(path: Path, what: str) -> StoreCorrupt:
+    """The error for a store that cannot be trusted."""
+    return StoreCorrupt(f"The store {path} is damaged: {what.removesuffix('.')}.", CORRUPT_ADVICE)
 
 
 def _foreign(path: Path) -> StoreForeign:
@@ -115,20 +244,22 @@ def _foreign(path: Path) -> StoreForeign:
     )
 
 
-def _refuse_orphans(path: Path) -> None:
+def _refuse_lost(path: Path) -> None:
+    """A database that is gone is a loss where its journal or backups are still there."""
     # First the -wal, then the database: the other order could meet another process that creates both in between.
     journal = path.with_name(path.name + "-wal")
     if journal.exists() and not path.exists():
+        raise StoreCorrupt(f"The store {path} is gone, but its journal {journal.name} is still there.", CORRUPT_ADVICE)
+    kept = has_backups(path) or any(path.parent.glob(f"{UNFINISHED}*"))
+    if kept and marker(path).exists() and not path.exists():
         raise StoreCorrupt(
-            f"The store {path} is gone, but its journal {journal.name} is still there.",
-            "Bring the database back beside it (lessons.bak is an older one), or move the journal away to start again.",
+            f"The store {path} is gone, but what it can be restored from is still there.", CORRUPT_ADVICE
         )
 
 
-def _create(path: Path, clock: Callable[[], float]) -> None:
-    """Make the database under another name and link it into place: a killed process leaves no half-made store."""
+def create(path: Path, clock: Callable[[], float]) -> None:
+    """Make an empty store, under another name, and link it into place: a killed process leaves no half-made store."""
     try:
-        _sweep(path)
         handle, name = tempfile.mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
         os.close(handle)
         try:
@@ -155,11 +286,14 @@ def _initialise(path: Path, clock: Callable[[], float]) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed creators left; nothing reads those files."""
-    for leftover in path.parent.glob(f"{path.name}.new-*"):
-        # Wall clock: it is compared with the file system's.
-        with suppress(FileNotFoundError):  # its creator is alive and has just finished
-            if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
-                leftover.unlink()
+    try:
+        for leftover in path.parent.glob(f"{path.name}.new-*"):
+            # Wall clock: it is compared with the file system's.
+            with suppress(FileNotFoundError):  # its creator is alive and has just finished
+                if time.time() - leftover.lstat().st_mtime > _LEFTOVER_SECONDS:
+                    leftover.unlink()
+    except OSError as error:
+        raise translate_system(error, path) from error
 
 
 def _sync_directory(directory: Path) -> None:
@@ -170,7 +304,7 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _take(database: Database, clock: Callable[[], float]) -> None:
+def _take(database: Database, clock: Callable[[], float], *, trusted: bool) -> None:
     check_identity(database)
     _tighten(database.path)
     for pragma in _PRAGMAS + (_DARWIN_PRAGMAS if sys.platform == "darwin" else ()):
@@ -180,9 +314,12 @@ def _take(database: Database, clock: Callable[[], float]) -> None:
             f"The store {database.path} cannot use a write-ahead log here (a network file system?).",
             "Choose a state directory on a local disk (SELFDISTILL_STATE_DIR).",
         )
-    _check_health(database, clock)
+    if not trusted:
+        _check_health(database, clock)
     migrate(database, clock)
-    _mark(database.path)
+    if not marker(database.path).exists():
+        write_mark(database.path)
+    _sweep(database.path)
 
 
 def _tighten(path: Path) -> None:
@@ -199,12 +336,8 @@ def _check_health(database: Database, clock: Callable[[], float]) -> None:
     recently_closed = row is not None and 0 <= clock() - row[0] < CLEAN_FOR_SECONDS
     if not recently_closed and database.path.stat().st_size <= CHECKED_UP_TO_BYTES:
         database.check()
+        check_schema(database)
     if row is not None:
         database.run("DELETE FROM facts WHERE name = 'clean_at'")
-
-
-def _mark(path: Path) -> None:
-    try:
-        os.close(os.open(marker(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise translate_system(error, marker(path)) from error
+        # Else a lost -wal would bring the mark back.
+        database.rows("PRAGMA wal_checkpoint(PASSIVE)")

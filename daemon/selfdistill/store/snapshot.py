@@ -82,9 +82,9 @@ class Snapshot(Database):
             self._look(self.path)
         raise _restless(self.path)
 
-    def copy_to(self, other: Database) -> None:
+    def copy_to(self, other: Database, between: Callable[[], None] = lambda: None) -> None:
         """Replace what the other database holds by all that this one holds, from one moment."""
-        self._settled(lambda: super(Snapshot, self).copy_to(other))
+        self._settled(lambda: super(Snapshot, self).copy_to(other, between))
 
     def close(self) -> None:
         """Close the connection and remove the private copy, if there is one."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from selfdistill.errors import InternalError
 from selfdistill.store.accounts import Accounts
+from selfdistill.store.backups import is_due, make_backup
 from selfdistill.store.catalogue import Catalogue
 from selfdistill.store.census import Census
 from selfdistill.store.checkouts import Checkouts
@@ -17,10 +20,13 @@ from selfdistill.store.deliveries import Deliveries
 from selfdistill.store.feedback import Feedback
 from selfdistill.store.imports import Imports
 from selfdistill.store.lessons import Lessons
-from selfdistill.store.opening import close_database, open_database
+from selfdistill.store.opening import close_database, damaged, open_database
 from selfdistill.store.part import never_ignored
+from selfdistill.store.purging import Purging
 from selfdistill.store.rehearsal import open_rehearsal
+from selfdistill.store.rescue import MEMO, Rescue
 from selfdistill.store.runs import Runs
+from selfdistill.store.sealing import complaint
 from selfdistill.store.search import Search
 from selfdistill.store.snapshot import Snapshot, open_snapshot
 from selfdistill.store.uses import Uses
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 
 class Store(
     Catalogue,
+    Purging,
     Census,
     Cursors,
     Checkouts,
@@ -112,6 +119,32 @@ class Store(
         """Make several calls one transaction: all or nothing, and one wait for the disk (3 ms) instead of many."""
         return self._database.transaction()
 
+    def last_rescue(self) -> Rescue | None:
+        """What was done about a damaged store the last time there was one."""
+        body = self.memo(MEMO)
+        return msgspec.json.decode(body, type=Rescue) if body else None
+
+    def refuse_condemned(self) -> None:
+        """Raise StoreCorrupt if somebody has found the store damaged since it was opened."""
+        found = complaint(self._database.path)
+        if found:
+            raise damaged(self._database.path, found)
+
+    def back_up_if_due(self, between: Callable[[], None] = lambda: None) -> Path | None:
+        """Copy the store into `backups/` if a day has gone by and there is news; the copy, or None.
+
+        `between` is called after each 8 MiB or so; what it raises ends the copying.
+        """
+        if not is_due(self._database, self._clock()):
+            return None
+        return make_backup(self._database, self._clock(), between)
+
+    def abandon(self) -> None:
+        """Close without a clean mark, after an error: the next start checks. Twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._database.close()
+
     def check(self) -> None:
         """Raise StoreCorrupt unless every page is sound (`quick_check`: 1.5 s for a gigabyte)."""
         self._database.check()
@@ -136,10 +169,8 @@ class Store(
     ) -> None:
         if kind is None:
             self.close()
-        elif not self._closed:
-            # The first error must not be hidden by one of tidying up; the next start checks the file.
-            self._closed = True
-            self._database.close()
+        else:
+            self.abandon()  # the first error must not be hidden by one of tidying up
 
 
 def _no_derive(findings: Sequence[StoredFinding], verdict: Verdict | None) -> Lesson | None:

@@ -88,7 +88,7 @@ def test_own_link_to_own_directory_is_followed(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: another user's directory can only be made by root")
 @pytest.mark.parametrize("kind", ["directory", "link"])
 def test_foreign_owner_is_refused(tmp_path: Path, kind: str) -> None:
-    """Another user's directory, or another user's link to ours, is refused with exit code 77."""
+    """Another user's directory, or another user's link to ours, is refused with exit code 77 (case 61)."""
     path = tmp_path / "state"
     if kind == "directory":
         path.mkdir(mode=0o700)

@@ -126,7 +126,7 @@ def test_failure_keeps_the_old_file(tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_the_old_text(tmp_path: Path) -> None:
-    """When writing fails half-way (file-size limit) the old text stays whole and is read as such."""
+    """When writing fails half-way (file-size limit) the old text stays whole and is read as such (case 52)."""
     import resource  # noqa: PLC0415 - the limit is put back below
     import signal  # noqa: PLC0415
 

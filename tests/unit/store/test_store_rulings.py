@@ -17,7 +17,7 @@ from selfdistill.store import ProjectRef, Store, VerdictKind, Words
 from selfdistill.store.imports import Abroad, Foreign
 
 if TYPE_CHECKING:
-    from conftest import Desk  # type: ignore[import-not-found]
+    from unit.store.conftest import Desk
 
 Make = Callable[..., Finding]
 

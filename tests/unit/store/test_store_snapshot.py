@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from selfdistill.errors import StoreError, StoreForeign, StoreTooNew
+from selfdistill.errors import StoreCorrupt, StoreError, StoreTooNew
 from selfdistill.model import Finding
 from selfdistill.store import Store
 from selfdistill.store.migrations import SCHEMA_VERSION
@@ -149,10 +149,13 @@ def test_a_reader_cannot_write(desk: Desk, after_a_crash: bool) -> None:
 
 
 def test_other_schemas_are_refused_in_words(desk: Desk) -> None:
-    """An older schema asks for one `selfdistill run`, a newer one for an update; another program's file is refused."""
+    """An older schema asks for one `selfdistill run`, a newer one for an update; another program's is a loss."""
     desk.open().close()
     for version, kind, word in ((SCHEMA_VERSION - 1, StoreError, "older"), (SCHEMA_VERSION + 1, StoreTooNew, "schema")):
         connection = sqlite3.connect(desk.path)
+        connection.execute("DELETE FROM migrations")
+        connection.execute("INSERT INTO migrations VALUES (?, 'another', 0)", (version,))
+        connection.commit()
         connection.execute(f"PRAGMA user_version = {version}")
         connection.close()
         with pytest.raises(kind, match=word) as caught:
@@ -161,7 +164,7 @@ def test_other_schemas_are_refused_in_words(desk: Desk) -> None:
     connection = sqlite3.connect(desk.path)
     connection.execute("PRAGMA application_id = 7")
     connection.close()
-    with pytest.raises(StoreForeign):
+    with pytest.raises(StoreCorrupt, match="another program"):
         Store.open_read_only(desk.path)
 
 

@@ -1,0 +1,284 @@
+"""Deliberate breaks of our own code, each with the tests that must notice it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+DAEMON: Final = "tests/integration/test_daemon.py"
+LIFECYCLE: Final = "tests/integration/test_lifecycle.py"
+CRASHES: Final = "tests/fault/test_crashes.py"
+FILES: Final = "tests/fault/test_file_faults.py"
+GUARDED: Final = "tests/fault/test_guarded.py"
+STORE: Final = "tests/fault/test_store_faults.py"
+WATCHING: Final = "tests/fault/test_watching_faults.py"
+
+
+class Mutant(NamedTuple):
+    """One break: in which file of the package which text becomes which, and what is to fail then."""
+
+    name: str
+    file: str
+    text: str
+    becomes: str
+    tests: tuple[str, ...]
+
+
+MUTANTS: Final = (
+    Mutant(
+        "drop the pass over directories",
+        "service/worker.py",
+        "self._take_in(survey.directory_pass())",
+        "survey.directory_pass()",
+        (f"{DAEMON}::TestSameLessons::test_without_events",),
+    ),
+    Mutant(
+        "drop the hash of the tail",
+        "ingest/identity.py",
+        "if stored is None or stored == seen:",
+        "if stored is None or (stored.head, stored.tail_length) == (seen.head, seen.tail_length):",
+        (f"{FILES}::TestRewritten::test_case_26_truncated_and_regrown",),
+    ),
+    Mutant(
+        "drop the hash of the head",
+        "ingest/identity.py",
+        "if stored is None or stored == seen:",
+        "if stored is None or seen.tail_length == stored.tail_length:",
+        (f"{FILES}::TestRewritten",),
+    ),
+    Mutant(
+        "commit cursors apart from lessons",
+        "store/commits.py",
+        """        written: list[bool] = []
+        with self._database.transaction():
+            touched = _Touched()
+            for work in works:
+                try:
+                    self._write(work, touched)
+                except CursorMoved:
+                    written.append(False)
+                else:
+                    written.append(True)
+""",
+        """        written: list[bool] = []
+        touched = _Touched()
+        for work in works:
+            try:
+                self._write(work, touched)
+            except CursorMoved:
+                written.append(False)
+            else:
+                written.append(True)
+        with self._database.transaction():
+""",
+        ("tests/fault/test_kills.py::test_case_02_kill_at_every_writing_call[12]",),
+    ),
+    Mutant(
+        "commit the cursor before the findings",
+        "store/commits.py",
+        "        with self._database.transaction():\n            log = self._log(work)\n",
+        "        log = self._log(work)\n"
+        "        save_cursor(self._database, work.log_id, work.distiller, work.after, self._clock())\n"
+        "        if self._database.in_transaction:\n"
+        '            self._database.run("COMMIT")\n'
+        '            self._database.run("BEGIN IMMEDIATE")\n'
+        "        with self._database.transaction():\n",
+        ("tests/fault/test_kills.py::test_case_02_kill_at_every_writing_call[12]",),
+    ),
+    Mutant(
+        "forget O_NOFOLLOW",
+        "ingest/reading.py",
+        "os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK",
+        "os.O_RDONLY | os.O_NONBLOCK",
+        ("tests/integration/test_ingest_reading.py::test_only_regular_files_are_opened",),
+    ),
+    Mutant(
+        "open what is no regular file",
+        "ingest/reading.py",
+        "if not stat.S_ISREG(result.st_mode):",
+        "if stat.S_ISDIR(result.st_mode):",
+        ("tests/integration/test_ingest_reading.py::test_only_regular_files_are_opened",),
+    ),
+    Mutant(
+        "count copies of a record as others",
+        "store/findings.py",
+        "identity = _encode((distiller, finding.rule, project.key, finding.merge_key, uids))",
+        "identity = _encode((distiller, finding.rule, project.key, finding.merge_key, uids, id(finding)))",
+        (f"{FILES}::TestRewritten::test_case_30_two_logs_with_one_beginning", "tests/property/test_store_order.py"),
+    ),
+    Mutant(
+        "let the SDK try again by itself",
+        "distill/llm/client.py",
+        "max_retries=0",
+        "max_retries=2",
+        # 500 alone: for others the SDK would sleep as long as the service asks, an hour at most.
+        ("tests/integration/test_llm_client.py::test_every_misbehaviour_has_its_kind", "-k", "500"),
+    ),
+    Mutant(
+        "rename the status before it is synced",
+        "service/status.py",
+        "        os.fsync(descriptor)\n\n\ndef _sync_directory",
+        "\n\ndef _sync_directory",
+        (f"{STORE}::test_case_52_status_is_synced_before_it_is_renamed",),
+    ),
+    Mutant(
+        "write the status in place",
+        "service/status.py",
+        "        temporary.replace(path)\n",
+        "        path.write_bytes(temporary.read_bytes())\n        temporary.unlink()\n",
+        ("tests/integration/test_status_command.py::test_no_read_is_ever_torn",),
+    ),
+    Mutant(
+        "skip the lock",
+        "service/lifecycle.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "        pass\n",
+        (f"{CRASHES}::test_case_09_fifty_daemons_at_once",),
+    ),
+    Mutant(
+        "trust the lock file's path",
+        "service/lifecycle.py",
+        "    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)",
+        "    return True",
+        (f"{CRASHES}::test_case_10_lock_file_unlinked", f"{STORE}::TestStateDirectory"),
+    ),
+    Mutant(
+        "believe a stale lock's pid",
+        "service/lifecycle.py",
+        "        if not _lock_now(descriptor, self.path) or",
+        "        if self.path.read_text() or not _lock_now(descriptor, self.path) or",
+        (f"{CRASHES}::test_case_11_stale_lock_of_a_living_stranger",),
+    ),
+    Mutant(
+        "keep a second stop signal waiting",
+        "service/lifecycle.py",
+        "        signal.signal(signal.SIGTERM, signal.SIG_DFL)\n        signal.signal(signal.SIGINT, signal.SIG_DFL)\n",
+        "",
+        (f"{LIFECYCLE}::test_second_stop_signal_ends_at_once",),
+    ),
+    Mutant(
+        "take a frozen log for a quiet one",
+        "service/worker.py",
+        "self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]))",
+        "self._one_run(logs[start : start + ROUND_LOGS])",
+        (f"{CRASHES}::test_case_07_stopped_and_continued",),
+    ),
+    Mutant(
+        "never test the watcher",
+        "service/worker.py",
+        "        if not self._watcher.send_canary():\n            return\n",
+        "        return\n",
+        (f"{WATCHING}::test_case_16_dispatcher_dies",),
+    ),
+    Mutant(
+        "overlook the overflow",
+        "ingest/hints.py",
+        'elif "overflow" in message:',
+        'elif "deluge" in message:',
+        (f"{WATCHING}::test_case_13_queue_overflow",),
+    ),
+    Mutant(
+        "hide the limit of watches",
+        "ingest/watching.py",
+        "                self._on_failure(os.fsdecode(path), problem)\n                raise\n",
+        "                return WatchDescriptor(-1)\n",
+        ("tests/integration/test_ingest_watching.py::test_the_watch_limit_is_told",),
+    ),
+    Mutant(
+        "bury logs after one look",
+        "ingest/scanning.py",
+        "gone = sorted(missed & self._missed) if root.identity == self._identity else []",
+        "gone = sorted(missed)",
+        ("tests/integration/test_ingest_scanning.py",),
+    ),
+    Mutant(
+        "end on a full disk",
+        "store/database.py",
+        '("SQLITE_IOERR_WRITE", StoreFull,',
+        '("SQLITE_IOERR_WRITE", StoreError,',
+        (f"{STORE}::test_case_46_writes_are_refused",),
+    ),
+    Mutant(
+        "give up where the store is busy at the start",
+        "service/daemon.py",
+        "        except (StoreBusy, StoreFull) as problem:\n            return self._wait_for_store(problem)\n",
+        "        except ZeroDivisionError as problem:\n            return self._wait_for_store(problem)\n",
+        (f"{CRASHES}::TestSigterm::test_case_04_sigterm_at_the_start", f"{STORE}::test_case_45_disk_full_at_the_start"),
+    ),
+    Mutant(
+        "take a torn line for a whole one",
+        "service/pipeline.py",
+        "    try:\n        _WHOLE_OBJECT.decode(line)\n",
+        "    return True\n    try:\n        _WHOLE_OBJECT.decode(line)\n",
+        (f"{FILES}::TestRewritten::test_case_25_torn_in_a_character", f"{DAEMON}::TestSettling"),
+    ),
+    Mutant(
+        "split lines as str.splitlines does",
+        "ingest/framing.py",
+        '        first, newline, others = chunk.partition(b"\\n")\n',
+        '        chunk = chunk.replace(b"\\r", b"\\n")\n        first, newline, others = chunk.partition(b"\\n")\n',
+        ("tests/unit/ingest/test_ingest_framing.py",),
+    ),
+    Mutant(
+        "let one odd log end the pass",
+        "service/running.py",
+        "        except BUGS as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        ("tests/integration/test_run_command.py::test_log_that_breaks_us_stops_nobody",),
+    ),
+    Mutant(
+        "hand lone surrogates to SQLite",
+        "store/part.py",
+        '    return text.encode("utf-8", "replace").decode("utf-8")',
+        "    return text",
+        ("tests/unit/store", f"{FILES}::TestPoison"),
+    ),
+    Mutant(
+        "keep secrets",
+        "privacy/redaction.py",
+        "            redacted = self._once(text)\n",
+        "            redacted = text\n",
+        (f"{GUARDED}::test_case_61_no_secret_stays",),
+    ),
+    Mutant(
+        "leave files open to others",
+        "service/status.py",
+        "descriptor = os.open(path, _TEMPORARY_FLAGS, 0o600)",
+        "descriptor = os.open(path, _TEMPORARY_FLAGS, 0o644)",
+        (f"{GUARDED}::test_case_61_private_under_any_umask", "tests/unit/service/test_service_status.py"),
+    ),
+    Mutant(
+        "ping while the worker hangs",
+        "service/daemon.py",
+        "        return STUCK_SECONDS + worker.longest_sleep",
+        '        return float("inf") + worker.longest_sleep',
+        (f"{GUARDED}::test_case_62_hanging_worker",),
+    ),
+    Mutant(
+        "commit without syncing",
+        "store/opening.py",
+        '"PRAGMA synchronous = FULL"',
+        '"PRAGMA synchronous = OFF"',
+        ("tests/unit/store/test_store_opening.py::test_the_guards_are_on",),
+    ),
+    Mutant(
+        "begin transactions that may fail at once",
+        "store/database.py",
+        '"SAVEPOINT nested" if nested else "BEGIN IMMEDIATE"',
+        '"SAVEPOINT nested" if nested else "BEGIN"',
+        ("tests/unit/store", "tests/property/test_run_promises.py"),
+    ),
+    Mutant(
+        "read a renamed log anew",
+        "service/surveying.py",
+        "        if found is None or not self._store.rename(found.id, path):",
+        "        if True:",
+        (f"{WATCHING}::test_case_21_renamed_under_its_writer", f"{DAEMON}::TestWhatHappensToLogs"),
+    ),
+    Mutant(
+        "measure quiet on the wall clock",
+        "service/worker.py",
+        "            self._pending[change.id] = grown(known, now) if known else first_sight(modified, wall, now)",
+        "            self._pending[change.id] = first_sight(modified, 0.0, wall)",
+        ("tests/fault/test_time_faults.py::test_case_42_wall_clock_jumps", f"{DAEMON}::TestSettling"),
+    ),
+)
