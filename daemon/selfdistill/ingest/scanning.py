@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from selfdistill.ingest.identity import stat_of
 from selfdistill.ingest.members import stat_of_file
+from selfdistill.ingest.stillness import Mark, Still, mark_of
 from selfdistill.model import Skip, Stat
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from selfdistill.ingest.roots import Root
 
     Judgement = Callable[[PurePath], bool]
+    Known = Callable[[Path], Still | None]
 
 DEEPEST: Final = 16  # directories below a root
 BATCH: Final = 1000  # logs in one `Directory`, so that one huge directory needs no memory of its own
@@ -36,7 +39,8 @@ class Directory(Struct):
 
     `mtime_ns` was taken before listing (NOT_TRUSTED_NS if it is too young to tell the next change), so
     `directory_times` sees whatever changes later. `problems` are paths that are owned but not read, and why.
-    `complete` is False as well where the listing failed: then what is not found is not known to be gone.
+    `complete` is False as well where the listing failed: then what is not found is not known to be gone. `still`
+    is what a later listing is compared with, where that is possible; `unchanged`: it was, nothing is listed.
     """
 
     path: Path
@@ -44,16 +48,25 @@ class Directory(Struct):
     found: list[tuple[Path, Stat]]
     problems: list[tuple[Path, Skip]]
     complete: bool = False
+    still: Still | None = None
+    unchanged: bool = False
 
 
 def scan_root(
-    root: Path, owns: Judgement, excluded: Judgement, *, below: Path | None = None, known: Container[Path] = ()
+    root: Path,
+    owns: Judgement,
+    excluded: Judgement,
+    *,
+    below: Path | None = None,
+    known: Container[Path] = (),
+    still: Known = lambda _: None,
 ) -> Iterator[Directory]:
     """Every directory of a root, or of its part `below`, with the logs in it; never raises.
 
     Paths begin with `root` as it is named, also where that is a symbolic link (followed anew in each scan). Other
     symbolic links are not followed, other file systems not entered. Subdirectories that are `known` are left out:
     with `directory_times` this makes a scan of what changed. What yields nothing at all is gone: forget it as known.
+    A directory that is as `still` says is not listed, but those in it are looked at.
     """
     start = below or root
     try:
@@ -68,7 +81,7 @@ def scan_root(
     while waiting:
         path, depth = waiting.pop()
         listing = _Listing(path, owns, excluded)
-        yield from listing.parts(device, follow=path == root)
+        yield from listing.parts(device, still(path), follow=path == root)
         for directory in listing.directories:
             if depth >= DEEPEST:
                 yield Directory(directory, NOT_TRUSTED_NS, [], [(directory, Skip.EXCLUDED)])
@@ -87,8 +100,9 @@ class _Listing:
         self._mtime_ns = NOT_TRUSTED_NS
         self._found: list[tuple[Path, Stat]] = []
         self._problems: list[tuple[Path, Skip]] = []
+        self._mark = Mark()
 
-    def parts(self, device: int, *, follow: bool) -> Iterator[Directory]:
+    def parts(self, device: int, still: Still | None, *, follow: bool) -> Iterator[Directory]:
         """The directory in parts; nothing at all if it is gone or no directory any more."""
         try:
             result = self.path.stat(follow_symlinks=follow)
@@ -99,6 +113,10 @@ class _Listing:
                 yield self._part(complete=False)
                 return
             self._mtime_ns = _trusted(result.st_mtime_ns)
+            if still is not None and still.mtime_ns == self._mtime_ns and still.mark == mark_of(self.path):
+                self.directories = list(still.directories)
+                yield Directory(self.path, self._mtime_ns, [], [], complete=True, still=still, unchanged=True)
+                return
             with os.scandir(self.path) as entries:
                 for entry in entries:
                     self._note(entry)
@@ -115,6 +133,8 @@ class _Listing:
 
     def _part(self, *, complete: bool) -> Directory:
         part = Directory(self.path, self._mtime_ns, self._found, self._problems, complete)
+        if complete and self._mark.number is not None and self._mtime_ns != NOT_TRUSTED_NS:
+            part.still = Still(self._mark.number, self._mtime_ns, tuple(self.directories))
         self._found, self._problems = [], []
         return part
 
@@ -122,16 +142,29 @@ class _Listing:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             self.directories.append(path)
-        if not self._owns(path):
+            self._mark.directory(entry.name)
+        owned = self._owns(path)
+        seen = self._look(entry)
+        if not owned or seen is Skip.GONE:  # deleted while we listed: no news
             return
         if self._excluded(path):
             self._problems.append((path, Skip.EXCLUDED))
-            return
-        seen = stat_of_file(path)
-        if isinstance(seen, Stat):
+        elif isinstance(seen, Stat):
             self._found.append((path, seen))
-        elif seen is not Skip.GONE:  # deleted while we listed: no news
+        else:
             self._problems.append((path, seen))
+
+    def _look(self, entry: os.DirEntry[str]) -> Stat | Skip:
+        """What an entry looks like, as `stat_of_file` says it; what is no directory goes into the mark."""
+        if entry.is_dir(follow_symlinks=False):
+            return Skip.NOT_REGULAR
+        try:
+            result = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            self._mark.spoil()
+            return Skip.GONE if isinstance(error, FileNotFoundError) else Skip.UNREADABLE
+        self._mark.file(entry.name, result)
+        return stat_of(result) if stat.S_ISREG(result.st_mode) else Skip.NOT_REGULAR
 
 
 def directory_times(known: Mapping[Path, int]) -> Iterator[Path]:

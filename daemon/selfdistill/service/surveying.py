@@ -9,21 +9,21 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.errors import LogProblem
-from selfdistill.ingest.identity import Vanished, origin
+from selfdistill.ingest.identity import same_bytes
 from selfdistill.ingest.members import database_of, stat_of_database, stat_of_document
-from selfdistill.ingest.reading import open_log
 from selfdistill.ingest.roots import Root, examine_root
 from selfdistill.ingest.scanning import NOT_TRUSTED_NS, Absences, Directory, directory_times, scan_root, stat_logs
+from selfdistill.ingest.stillness import Stillness
 from selfdistill.layouts import Database
 from selfdistill.model import Skip, Stat
 from selfdistill.service.listing import Listings, same_state
+from selfdistill.service.renaming import Renaming
 from selfdistill.service.watched import Change, Watched, owner_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from selfdistill.layouts import Layout
-    from selfdistill.sources.base import Source
     from selfdistill.store import KnownLog, PendingLog, Store
 
 MAX_HOT: Final = 20_000  # logs stat'ed one by one between full passes; more than that and the full pass must do
@@ -41,8 +41,10 @@ class Survey:
         self.watched = watched
         # As texts: PurePath.is_relative_to takes 20 us, and a full pass asks twice for each log.
         self._places = tuple((f"{root}/", one) for one in watched for root in one.roots)
+        self._excludes = any(one.exclude for one in watched)
+        self._sources = {one.source.name: one.source for one in watched}
         self._clock = clock
-        self._distiller = distiller  # whose cursors say where a renamed log came from
+        self._renaming = Renaming(store, distiller)
         self._times: dict[Path, int] = {}  # directory -> mtime at its last listing
         self._absences: dict[Path, Absences] = {}
         self.hot: dict[Path, Stat] = {}  # logs that changed lately, as they were seen last
@@ -51,6 +53,7 @@ class Survey:
         self._composed: set[Path] = set()  # those among the hot that are no plain files of lines
         self._companions: dict[Path, tuple[Path, ...]] = {}  # directory -> the documents that have files in it
         self._listings = Listings()
+        self.stillness = Stillness()
 
     def examine(self) -> tuple[Root, ...]:
         """Look at every root again; also says what `roots` is."""
@@ -70,6 +73,7 @@ class Survey:
     def full_pass(self) -> list[Change]:
         """Look at every log of every root."""
         changes: list[Change] = []
+        self.stillness.begin(self._store.foreign_writes())
         self._times.clear()
         self._companions.clear()
         self._listings.begin()
@@ -159,24 +163,28 @@ class Survey:
             return owner_among(near, path) is not None
 
         def excluded(path: PurePath) -> bool:
-            owner = owner_among(near, path) if any(watched.exclude for watched in self.watched) else None
+            owner = owner_among(near, path) if self._excludes else None
             return owner is not None and owner.excludes(path)
 
-        return scan_root(root, owned, excluded, below=below, known=known or {})
+        return scan_root(root, owned, excluded, below=below, known=known or {}, still=self.stillness.of)
 
     def _take_in(self, directory: Directory, unseen: list[Path]) -> list[Change]:
         """One listing into the catalogue; logs known but not listed are added to `unseen`."""
+        if directory.complete or directory.mtime_ns == NOT_TRUSTED_NS:
+            self._times[directory.path] = directory.mtime_ns
+        if directory.unchanged:
+            return []
         changes: list[Change] = []
         composed: list[tuple[Watched, Path, Layout]] = []
         known = self._store.known(str(directory.path))
         with self._store.transaction():
             for path, stat in directory.found:
                 earlier = known.pop(path.name, None)
-                owner = self.owner(path)
-                layout = owner.source.layout(path) if owner else None
-                if owner and layout is not None:
-                    composed.append((owner, path, layout))
-                elif owner:
+                if earlier is not None and self._needs_no_look(earlier, path, stat):
+                    continue
+                if here := self._composed_of([path]):
+                    composed += here
+                elif owner := self.owner(path):
                     changes += self._note(owner, path, stat, earlier)
             for path, problem in directory.problems:
                 if owner := self.owner(path):
@@ -185,12 +193,15 @@ class Survey:
         composed += self._composed_of(self._companions.get(directory.path, ()))
         for owner, path, layout in composed:
             changes += self._take_in_composed(owner, path, layout)
-        if directory.complete:
-            self._times[directory.path] = directory.mtime_ns
-            unseen += [log.path for log in known.values() if log.skip is not Skip.GONE]
-        elif directory.mtime_ns == NOT_TRUSTED_NS:
-            self._times[directory.path] = NOT_TRUSTED_NS
+        missing = [log.path for log in known.values() if log.skip is not Skip.GONE]
+        self.stillness.compared(directory, agrees=directory.complete and not (changes or composed or missing))
+        unseen += missing if directory.complete else []
         return changes
+
+    def _needs_no_look(self, known: KnownLog, path: Path, seen: Stat) -> bool:
+        """Whether a listed log is a plain file and as the catalogue has it: most are, at every pass."""
+        source = self._sources.get(known.source)
+        return source is not None and source.layout(path) is None and _is_as_known(known, seen)
 
     def _composed_of(self, paths: Iterable[Path]) -> list[tuple[Watched, Path, Layout]]:
         """Those of the paths that are documents or databases, with what they are."""
@@ -289,13 +300,15 @@ class Survey:
         if isinstance(seen, Skip):
             self._note_problem(owner, path, seen, known)
             return []
-        if known is not None and known.stat == seen and not known.gone_scans and _is_settled(known):
+        if known is not None and _is_as_known(known, seen):
             return []
         unread = known is None or not known.distilled_size  # a name may be met while its file is still being written
-        moved = self._moved(owner, path, seen, session=session) if unread and seen.size else None
+        moved = self._renaming.earlier(owner.source, path, seen, session=session) if unread and seen.size else None
+        if moved is not None:
+            self.hot.pop(moved.path, None)
         if not session:
             self._warm(path, seen)
-        if moved is not None and _same_bytes(moved.stat, seen) and moved.skip not in _CLOSED:
+        if moved is not None and same_bytes(moved.stat, seen) and moved.skip not in _CLOSED:
             return self._note_renamed(owner, path, seen, moved)
         now = self._clock()
         modified = min(now, seen.mtime_ns / 1e9)
@@ -310,38 +323,6 @@ class Survey:
         )
         self._store.skip(log_id, None if wanted else Skip.EMPTY)
         return [Change(log_id, owner.source.name, path, seen)] if wanted else []
-
-    def _moved(self, owner: Watched, path: Path, seen: Stat, *, session: bool) -> KnownLog | None:
-        """The log that this new path held under a name that is gone: renamed in the catalogue, cursor and all.
-
-        The same inode, size and time need no proof (reading asks for one anyway); else the bytes must be those that
-        its cursor has read: so a log that was archived, compressed or brought to another disk is not read twice.
-        """
-        hint = owner.source.session_hint(path)
-        known = self._store.moved_candidates(owner.source.name, hint, seen.dev, seen.ino)
-        if session:  # all sessions of a database have its inode: only the one with this key may have moved with it
-            known = [log for log in known if log.path.name == path.name]
-        gone = {str(log.id): log for log in known if next(iter(stat_logs([log.path])))[1] is Skip.GONE}
-        found = next((log for log in gone.values() if _same_bytes(log.stat, seen)), None)
-        if gone and found is None:
-            found = gone.get(self._origin(gone, path, seen, owner.source))
-        if found is None or not self._store.rename(found.id, path):
-            return None
-        self.hot.pop(found.path, None)
-        return found
-
-    def _origin(self, gone: Mapping[str, KnownLog], path: Path, seen: Stat, source: Source) -> str:
-        """Which of the vanished logs' cursors fits the bytes at this path; "" for none."""
-        cursors = {key: self._store.cursor(log.id, self._distiller) for key, log in gone.items()}
-        vanished = [Vanished(key, gone[key].stat, cursor.proof) for key, cursor in cursors.items() if cursor]
-        if not vanished:
-            return ""
-        try:
-            with open_log(path, source.layout) as opened:
-                found = origin(vanished, seen, opened.proof)
-        except LogProblem:  # whoever distills it meets the same problem, and the ledger tells it then
-            return ""
-        return found.key if found else ""
 
     def _note_renamed(self, owner: Watched, path: Path, seen: Stat, moved: KnownLog) -> list[Change]:
         """A log that has a new name and nothing else: what it owed it still owes, no more."""
@@ -384,12 +365,9 @@ class Survey:
                 self.hot.pop(path, None)
 
 
-def _is_settled(known: KnownLog) -> bool:
-    """Whether an unchanged log needs no other look: also one that was read, and excluded for its project."""
+def _is_as_known(known: KnownLog, seen: Stat) -> bool:
+    """Whether an unchanged log needs no other look: it is settled, or was read and excluded for its project."""
+    if known.stat != seen or known.gone_scans:
+        return False
     read = known.skip is Skip.EXCLUDED and known.distilled_size >= known.stat.size > 0
     return read or known.skip not in _CLOSED
-
-
-def _same_bytes(one: Stat, other: Stat) -> bool:
-    """Whether two stats are of one file that nobody wrote to in between; a rename changes its ctime only."""
-    return (one.dev, one.ino, one.size, one.mtime_ns) == (other.dev, other.ino, other.size, other.mtime_ns)

@@ -303,6 +303,7 @@ class Worker:
         run.process(logs, Selection(limit=0), self._working, quiet=self._pending)
         for log in logs:
             self._after(log, run)
+        self._assembly.survey.stillness.doubt(log.path.parent for log in logs)
         if self._teller.note_failures(run.report.failed) or run.report.sessions:
             made = manifest(run.report, started=started, completed=self._wall(), dry_run=False, mode="heuristic")
             self._assembly.store.add_run(made)

@@ -119,6 +119,11 @@ class Store(
         """Make several calls one transaction: all or nothing, and one wait for the disk (3 ms) instead of many."""
         return self._database.transaction()
 
+    def foreign_writes(self) -> int:
+        """A number that is another one as soon as anybody else has written to the store."""
+        row = self._database.row("PRAGMA data_version")
+        return int(row[0]) if row else 0
+
     def last_rescue(self) -> Rescue | None:
         """What was done about a damaged store the last time there was one."""
         body = self.memo(MEMO)
