@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-SCHEMA = 6  # of the store (store/migrations.py); any other is left alone
+SCHEMA = 7  # of the store (store/migrations.py); any other is left alone
 MARKER = "selfdistill"  # sources/injections.py takes out again what is wrapped in it
 LIMIT = 3  # one helps most; four make agents worse (ReasoningBank, arXiv 2509.25140: 49.7 -> 44.4 % at k = 4)
 MAX_TOKENS = 400  # of all lessons told at once

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from selfdistill.store import KnownLog, PendingLog, Store
 
 MAX_HOT: Final = 20_000  # logs stat'ed one by one between full passes; more than that and the full pass must do
-_FIRST_HOT: Final = 256  # read at first: hot logs are few, and 20,000 rows at once would be 20 MB
+PART_LOGS: Final = 1000  # new or changed logs, and directories, between two halts of a full pass
+PART_DIRECTORIES: Final = 100
 _GONE_SCANS: Final = 2  # as many listings without it, and the catalogue takes a log for gone
 _NOTHING: Final = Stat(0, 0, 0, 0, 0)
 _CLOSED: Final = frozenset({Skip.GONE, Skip.UNREADABLE, Skip.EXCLUDED})  # an unchanged stat does not settle these
@@ -72,6 +73,10 @@ class Survey:
 
     def full_pass(self) -> list[Change]:
         """Look at every log of every root."""
+        return [change for part in self.full_pass_in_parts() for change in part]
+
+    def full_pass_in_parts(self) -> Iterator[list[Change]]:
+        """The same with a halt after every hundred directories or so: 100,000 logs take seconds and 200 MB at once."""
         changes: list[Change] = []
         self.stillness.begin(self._store.foreign_writes())
         self._times.clear()
@@ -80,11 +85,14 @@ class Survey:
         for root in self.examine():
             unseen: list[Path] = []
             if root.scannable and root.path not in self._twins:
-                for directory in self._scan(root.path):
+                for count, directory in enumerate(self._scan(root.path)):
                     changes += self._take_in(directory, unseen)
+                    if len(changes) >= PART_LOGS or count % PART_DIRECTORIES == 0:
+                        yield changes
+                        changes = []
                 unseen += self._vanished_directories(root.path)
             self._bury(root, unseen)
-        return changes
+        yield changes
 
     def directory_pass(self) -> list[Change]:
         """Look only into directories whose own time changed, and into new roots: finds new logs, not growth."""
@@ -143,14 +151,10 @@ class Survey:
 
     def load_hot(self, younger_than: float) -> None:
         """After a start: the logs that changed lately, from the catalogue."""
-        limit = _FIRST_HOT
-        newest = self._store.present(limit)
-        while len(newest) == limit < MAX_HOT and newest[-1].stat.mtime_ns / 1e9 >= younger_than:
-            limit *= 4
-            newest = self._store.present(limit)
-        young = (log for log in newest if log.stat.mtime_ns / 1e9 >= younger_than)
+        young = self._store.changed_since(int(younger_than * 1e9), MAX_HOT)
+        paths = [(log.path, log.stat) for log in young]
         # A full pass lists the databases soon; their sessions are no files that could be looked at.
-        self.hot = {log.path: log.stat for log in young if not self._is_database(log.path.parent)}
+        self.hot = {path: seen for path, seen in paths if not self._is_database(path.parent)}
         self._composed = {path for path in self.hot if self._layout(path) is not None}
 
     def _scan(
@@ -346,10 +350,11 @@ class Survey:
     def _vanished_directories(self, root: Path) -> list[Path]:
         """Logs of directories that the catalogue knows and the scan did not meet."""
         names = {watched.source.name for watched in self.watched if root in watched.roots}
-        known = {Path(directory) for name in names for directory in self._store.directories(name)}
-        seen = self._times.keys() | self._listings.present
-        missing = [path for path in known if path.is_relative_to(root) and path not in seen]
-        return [log.path for path in missing for log in self._store.known(str(path)).values()]
+        known = {directory for name in names for directory in self._store.directories(name)}
+        seen = {*map(str, self._times), *map(str, self._listings.present)}
+        beneath = (str(root), f"{root}/")
+        missing = [one for one in known - seen if one == beneath[0] or one.startswith(beneath[1])]
+        return [log.path for directory in missing for log in self._store.known(directory).values()]
 
     def _bury(self, root: Root, unseen: list[Path]) -> None:
         """Believe that logs are gone when two scans in a row say so."""

@@ -18,13 +18,14 @@ from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
 from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
+from selfdistill.service.passes import Passes
 from selfdistill.service.pausing import Pause
 from selfdistill.service.pipeline import Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
 from selfdistill.service.session_ends import SessionEnds
 from selfdistill.service.spool import take_in
 from selfdistill.service.status import State
-from selfdistill.service.telling import NEVER, STATUS_SECONDS, Teller, Work
+from selfdistill.service.telling import STATUS_SECONDS, Teller, Work
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from selfdistill.service.watched import Change
     from selfdistill.store import PendingLog
 
+PAGE_LOGS: Final = 2000  # logs whose facts are in memory at once
 ROUND_LOGS: Final = 50  # logs between two looks at hints, clock and stop flag
 MAX_TICK_SECONDS: Final = 1.0  # hints are taken in at most so often while agents write
 CANARY_PATIENCE_SECONDS: Final = 2.0
-SLACK_SECONDS: Final = 1.0  # passes that are due within so little time of each other share one wake-up
 BACKUP_LOOK_SECONDS: Final = 3600.0  # between two looks whether the store's daily copy is due
 MAX_END_LOOKS: Final = 20  # changed logs in one round whose last 4 KiB are searched for an end mark
 
@@ -68,7 +69,7 @@ class Worker:
         self._session_ends = SessionEnds(assembly.places.hints)
         self._health = self._watcher.health
         self._restarts = 0
-        self._next_pass: dict[str, float] = {}
+        self._passes = Passes(self._scanning)
         self._busy_since = 0.0  # a short run is over before anybody could read "distilling"
         self._pause = Pause(log, assembly.places.state, assembly.config.limits.min_free_mib)
         self._backup_at = time.monotonic() + BACKUP_LOOK_SECONDS / 60  # not among the work of a start
@@ -90,11 +91,7 @@ class Worker:
     @property
     def longest_sleep(self) -> float:
         """How long the worker may sleep between two ticks, in seconds."""
-        return min(
-            self._scanning.directories_every_seconds,
-            self._scanning.canary_every_seconds,
-            self._scanning.full_every_minutes * 60,
-        )
+        return self._passes.longest_sleep
 
     def stop(self) -> None:
         """End soon: after the line that is being read, nothing half-done committed."""
@@ -112,7 +109,7 @@ class Worker:
         if self._scanning.watch:
             self._watcher.start(roots)
         self._assembly.survey.load_hot(self._wall() - self._scanning.hot_hours * 3600)
-        self._schedule(time.monotonic())
+        self._passes.begin(time.monotonic())
         try:
             while not self._stopping:
                 self._round()
@@ -145,7 +142,7 @@ class Worker:
         except (StoreFull, StoreBusy) as problem:
             self._pause.begin(problem.message, problem.advice)
             self._teller.note_problem(problem.message, problem.advice)
-            self._next_pass["full"] = self._pause.until  # whatever was being taken in is not lost
+            self._passes.put("full", self._pause.until)  # whatever was being taken in is not lost
         let_go()
         self._tell()
         self._sleep()
@@ -153,30 +150,21 @@ class Worker:
     def _load(self) -> None:
         """Take over what the store says is owed: by an earlier process, or by a `run` that did not come to its end."""
         wall, now = self._wall(), time.monotonic()
-        for log in self._assembly.store.pending():
-            if log.not_before is None:
-                self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
-            if log.id not in self._pending:
-                self._pending[log.id] = first_sight(log.changed_at, wall, now)
-                if log.not_before is not None:
-                    self._retries[log.id] = now + log.not_before - wall
-
-    def _schedule(self, now: float) -> None:
-        """When each pass is due for the first time: the full one at once."""
-        self._next_pass = {
-            "directories": now + self._scanning.directories_every_seconds,
-            "hot": now + self._scanning.hot_every_seconds,
-            "full": now,
-        }
-        if self._scanning.watch:
-            self._next_pass["canary"] = now + self._scanning.canary_every_seconds
+        for page in self._assembly.store.pending_pages(PAGE_LOGS):
+            for log in page:
+                if log.not_before is None:
+                    self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
+                if log.id not in self._pending:
+                    self._pending[log.id] = first_sight(log.changed_at, wall, now)
+                    if log.not_before is not None:
+                        self._retries[log.id] = now + log.not_before - wall
 
     def _check_clocks(self) -> None:
         """Notice a jump of the wall clock or a resume from sleep: then look at everything again."""
         difference = self._wall() - time.monotonic()
         if abs(difference - self._last_wall_minus_monotonic) > self._scanning.directories_every_seconds:
             self._log.info("clock_jumped", seconds=round(difference - self._last_wall_minus_monotonic, 1))
-            self._next_pass["full"] = 0.0
+            self._passes.put("full", 0.0)
         self._last_wall_minus_monotonic = difference
 
     def _look(self) -> None:
@@ -184,21 +172,24 @@ class Worker:
         now = time.monotonic()
         survey = self._assembly.survey
         hints = self._watcher.take_hints()
-        if hints.rescan_all or self._is_due("full", now, self._scanning.full_every_minutes * 60):
-            self._next_pass["full"] = now + self._scanning.full_every_minutes * 60
+        if hints.rescan_all:
+            self._teller.soon()  # events were lost: the status says how often, also where nothing was missed
+        if self._passes.is_due("full", now, hurry=hints.rescan_all):
             take_in(self._assembly)
-            self._take_in(survey.full_pass())
+            for changes in survey.full_pass_in_parts():
+                self._take_in(changes)
+                self._refuse_to_go_on()
             self._load()
             self._refresh_watches()
         elif hints.paths:
             self._take_in(survey.look(sorted(hints.paths)))
-        if self._is_due("directories", now, self._scanning.directories_every_seconds):
+        if self._passes.is_due("directories", now):
             self._refresh_watches()
             self._take_in(survey.directory_pass())
-        if self._is_due("hot", now, self._scanning.hot_every_seconds) and survey.hot:
+        if self._passes.is_due("hot", now) and survey.hot:
             self._take_in(survey.hot_pass(self._wall() - self._scanning.hot_hours * 3600))
         self._take_ends(now)
-        if self._is_due("canary", now, self._scanning.canary_every_seconds):
+        if self._passes.is_due("canary", now):
             self._test_watcher()
 
     def _take_ends(self, now: float) -> None:
@@ -207,13 +198,6 @@ class Worker:
             for log in self._assembly.store.pending():
                 if self._session_ends.cover(log.path):
                     self._pending[log.id] = ended(self._pending.get(log.id) or Pending(now, now))
-
-    def _is_due(self, name: str, now: float, period: float) -> bool:
-        """Whether a pass is due; if so its next time is set."""
-        if now + min(SLACK_SECONDS, period / 10) < self._next_pass.get(name, NEVER):
-            return False
-        self._next_pass[name] = now + period
-        return True
 
     def _refresh_watches(self) -> None:
         """Watch roots that appeared or were replaced."""
@@ -262,10 +246,18 @@ class Worker:
             return
         take_in(self._assembly)
         wanted = set(due)
-        waiting = {log.id: log for log in self._assembly.store.pending()}
-        for log_id in wanted - waiting.keys():
+        met: set[int] = set()
+        for page in self._assembly.store.pending_pages(PAGE_LOGS):
+            logs = [log for log in page if log.id in wanted]
+            met.update(log.id for log in logs)
+            self._distill_page(logs)
+            if self._stopping:
+                return
+        for log_id in wanted - met:  # gone or done by others; what grew meanwhile comes back with its hint
             self._pending.pop(log_id, None)
-        logs = [log for log in waiting.values() if log.id in wanted]
+
+    def _distill_page(self, logs: list[PendingLog]) -> None:
+        """Distill these, with help if there is much of it."""
         with ahead_for(self._assembly, logs, lambda: self._stopping) as ahead:
             for start in range(0, len(logs), ROUND_LOGS):
                 if self._stopping:
@@ -378,7 +370,7 @@ class Worker:
 
     def _next_work(self) -> float:
         """When there will be something to do (monotonic)."""
-        times = [when for name, when in self._next_pass.items() if name != "hot" or self._assembly.survey.hot]
+        times = self._passes.times(without=() if self._assembly.survey.hot else ("hot",))
         if self._pause.reason:
             times.append(self._pause.until)
         for log_id, pending in self._pending.items():

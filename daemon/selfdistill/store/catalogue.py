@@ -12,6 +12,8 @@ from selfdistill.model import Skip, Stat, Turn
 from selfdistill.store.part import Part, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selfdistill.store.database import Row
 
 _WORD: Final = 1 << 64
@@ -53,6 +55,7 @@ _KNOWN_IN: Final = _KNOWN + "WHERE directory = ?"
 _KNOWN_AT: Final = _KNOWN + "WHERE directory = ? AND name = ?"
 # Two queries instead of one OR, so that each uses its index at 100,000 logs.
 _BY_INODE: Final = _KNOWN + "WHERE source = ? AND ino = ? AND dev = ? LIMIT 16"
+_CHANGED: Final = _KNOWN + "WHERE gone_at IS NULL AND mtime_ns >= ? ORDER BY mtime_ns DESC, id LIMIT ?"
 _BY_HINT: Final = _KNOWN + "WHERE source = ? AND session_hint = ? LIMIT 16"
 
 # What a model could not do (distiller "llm") holds up nobody else.
@@ -87,6 +90,11 @@ _PENDING: Final = _WAITING + "WHERE pending_since IS NOT NULL ORDER BY mtime_ns 
 _OWING: Final = """SELECT log_id FROM chances JOIN deliveries ON deliveries.number = delivery
     JOIN lessons ON lessons.id = lesson_id WHERE owed"""
 _TO_LOOK_BACK: Final = _WAITING + f"WHERE logs.id IN ({_OWING}) ORDER BY logs.id"
+_PENDING_PAGE: Final = (
+    _WAITING
+    + """WHERE pending_since IS NOT NULL AND (mtime_ns < :mtime_ns OR (mtime_ns = :mtime_ns AND logs.id > :id))
+    ORDER BY mtime_ns DESC, logs.id LIMIT :limit"""
+)
 _PRESENT: Final = _WAITING + "WHERE gone_at IS NULL ORDER BY mtime_ns DESC, logs.id LIMIT ?"
 
 
@@ -198,9 +206,23 @@ class Catalogue(Part):
         """The logs with undistilled bytes, newest modification first; at most `limit` of them (-1: all)."""
         return [_pending(row) for row in self._database.rows(_PENDING, (limit,))]
 
+    def pending_pages(self, limit: int) -> Iterator[list[PendingLog]]:
+        """The same in pages of `limit` logs, each read when it is asked for: 100,000 at once would take 200 MB.
+
+        What becomes pending or changes meanwhile may be missing.
+        """
+        last = {"mtime_ns": (1 << 63) - 1, "id": 0}
+        while page := [_pending(row) for row in self._database.rows(_PENDING_PAGE, {**last, "limit": limit})]:
+            yield page
+            last = {"mtime_ns": page[-1].stat.mtime_ns, "id": page[-1].id}
+
     def present(self, limit: int = -1) -> list[PendingLog]:
         """Every log that is not gone, whether it has work to do or not, newest modification first."""
         return [_pending(row) for row in self._database.rows(_PRESENT, (limit,))]
+
+    def changed_since(self, mtime_ns: int, limit: int) -> list[KnownLog]:
+        """The logs that are not gone and were modified at or after `mtime_ns`, the newest first."""
+        return [_known(row) for row in self._database.rows(_CHANGED, (mtime_ns, limit))]
 
     def owed(self, first: str, second: str) -> list[PendingLog]:
         """The logs of people's sessions that distiller `first` has read further than `second`, newest first.

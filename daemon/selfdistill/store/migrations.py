@@ -316,7 +316,16 @@ def owing(database: Database) -> None:
     database.run("ALTER TABLE logs ADD COLUMN owed_since REAL")
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (first_schema, recurrence, spending, owing, recall, cueing)
+def counting(database: Database) -> None:
+    """Sessions in the order in which they are counted: without it 100,000 logs are sorted in 16 MB of memory."""
+    session = "CASE WHEN session <> '' THEN session ELSE session_hint END"
+    database.run(f"CREATE INDEX logs_of_session ON logs(source, {session})")
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
+    *(first_schema, recurrence, spending, owing, recall, cueing),
+    counting,
+)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 
