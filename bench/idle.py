@@ -1,6 +1,6 @@
 """What the daemon costs while nothing happens, and how soon it tells when something does.
 
-Usage: python bench/idle.py [--logs 10000] [--directories 200] [--hot 50] [--seconds 300] [--appends 50]
+Usage: python -m bench.idle [--logs 10000] [--directories 200] [--hot 50] [--seconds 300] [--appends 50]
 
 Lays out that many small invented logs in a temporary home (`--hot` of them changed within the last day), lets a daemon
 with default settings catch up, starts it anew and measures its memory, CPU time and wake-ups over `--seconds`. Then,
@@ -13,23 +13,30 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
+from bench.measuring import PROGRAM, cpu_seconds, environment, percentile
+from msgspec import Struct
+
 from selfdistill.service.one_pass import SAMPLE
 
-PROGRAM = [sys.executable, "-c", "import sys; from selfdistill.cli.main import main; sys.exit(main())"]
 SESSION = min(SAMPLE.rglob("*.jsonl"), key=lambda path: path.name.replace("rollout", "z")).read_bytes()
+SESSION_ID = b"5f0c1e52-7d14-4f0a-9c55-0e2b6a1d7711"
 DAY_SECONDS = 86400
+PATIENCE_SECONDS = 3600  # a first start on 10 GB
+ACTIVE_EVERY_SECONDS = 10.0  # an agent at work writes a record about so often
 TARGETS = {
     "RSS idle, MiB": 40,
     "CPU idle, % of a core": 0.1,
@@ -67,17 +74,71 @@ def configure(home: Path, settle_seconds: float) -> None:
     path.chmod(0o600)
 
 
+class Start(Struct):
+    """A daemon that has come to rest, and when it had said READY, known every log and come to rest."""
+
+    pid: int
+    ready_s: float
+    catalogue_s: float
+    rest_s: float
+    cpu_s: float
+
+
+class Supervisor(threading.Thread):
+    """Hears like systemd when a process says that it is ready."""
+
+    def __init__(self, address: Path) -> None:
+        super().__init__(daemon=True)
+        address.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(os.fspath(address))
+        self.ready_at = 0.0
+        self.ready = threading.Event()
+
+    def run(self) -> None:
+        """Take what comes for as long as this process lives, so that nobody waits for us."""
+        while True:
+            if b"READY=1" in self._socket.recv(4096):
+                self.ready_at = time.monotonic()
+                self.ready.set()
+
+
 @contextmanager
-def daemon(home: Path) -> Iterator[int]:
-    """A running daemon that has come to rest; its pid."""
-    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
-    process = subprocess.Popen([*PROGRAM, "daemon"], env={**kept, "HOME": str(home)}, stderr=subprocess.DEVNULL)
+def daemon(home: Path, logs: int = 0) -> Iterator[Start]:
+    """A running daemon that knows so many logs and has come to rest."""
+    address = home / "notify"
+    supervisor = Supervisor(address)
+    supervisor.start()
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        [*PROGRAM, "daemon"], env=environment(home, NOTIFY_SOCKET=str(address)), stderr=subprocess.DEVNULL
+    )
     try:
-        wait(lambda: is_at_rest(home, process.pid), 600)
-        yield process.pid
+        if not supervisor.ready.wait(60):
+            raise SystemExit("the daemon was not ready after 60 s")
+        wait(lambda: known_logs(home) >= logs, PATIENCE_SECONDS)
+        catalogue = time.monotonic()
+        wait(lambda: is_at_rest(home, process.pid), PATIENCE_SECONDS)
+        times = (moment - begun for moment in (supervisor.ready_at, catalogue, time.monotonic()))
+        yield Start(process.pid, *times, cpu_seconds(process.pid))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+def known_logs(home: Path) -> int:
+    """How many logs the store knows; 0 while there is none."""
+    try:
+        return one_number(home, "SELECT count(*) FROM logs")
+    except sqlite3.OperationalError:  # there is no store yet, or no table in it
+        return 0
+
+
+def one_number(home: Path, question: str) -> int:
+    """What the store of a daemon answers."""
+    database = f"file:{home}/.local/state/selfdistill/lessons.db?mode=ro"
+    with closing(sqlite3.connect(database, uri=True, timeout=10)) as connection:
+        return int(connection.execute(question).fetchone()[0])
 
 
 def is_at_rest(home: Path, pid: int) -> bool:
@@ -130,7 +191,7 @@ def idle(pid: int, seconds: float) -> dict[str, float]:
     after, took = by_thread(pid), time.monotonic() - begun
     cpu = sum(one[0] - before.get(name, (0.0, 0))[0] for name, one in after.items())
     wakes = {name: one[1] - before.get(name, (0.0, 0))[1] for name, one in after.items()}
-    print("wake-ups by thread:", sorted(wakes.values(), reverse=True))
+    print("wake-ups by thread:", sorted(wakes.values(), reverse=True), file=sys.stderr)
     return {
         "RSS idle, MiB": memory_mib(pid, "VmRSS"),
         "CPU idle, seconds": cpu,
@@ -143,12 +204,12 @@ def latencies(home: Path, paths: list[Path]) -> tuple[list[float], list[float]]:
     """Seconds from an append to its lesson in the database and in the status file, for each of these logs."""
     connection = sqlite3.connect(f"file:{home}/.local/state/selfdistill/lessons.db?mode=ro", uri=True, timeout=10)
     stored, told = [], []
-    lessons = 0
+    lessons = one_number(home, "SELECT count(*) FROM lessons")
     for number, path in enumerate(paths):
         content = SESSION.replace(b"/home/mara/kettle", b"/home/mara/kettle-%d" % number)
         content = content.replace(b'"uuid": "', b'"uuid": "n%d-' % number).replace(b"toolu_", b"toolu_%d_" % number)
         with path.open("ab") as file:
-            file.write(content)
+            file.write(content.replace(SESSION_ID, path.stem.encode()))
         begun = time.monotonic()
         before = lessons
         while lessons == before:
@@ -164,9 +225,29 @@ def latencies(home: Path, paths: list[Path]) -> tuple[list[float], list[float]]:
     return stored, told
 
 
-def percentile(values: list[float], share: float) -> float:
-    """In milliseconds."""
-    return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))] * 1000
+@contextmanager
+def active(paths: Sequence[Path]) -> Iterator[None]:
+    """As long as this is open, each of these logs gets another record every ten seconds, one that teaches nothing."""
+    over = threading.Event()
+    writer = threading.Thread(target=_keep_writing, args=(paths, over))
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
+
+
+def _keep_writing(paths: Sequence[Path], over: threading.Event) -> None:
+    """One log after the other, in turn. The record ends a turn, so that there is something to distill each time."""
+    answer = SESSION.splitlines(keepends=True)[-1]
+    number = 0
+    while paths and not over.wait(ACTIVE_EVERY_SECONDS / len(paths)):
+        path = paths[number % len(paths)]
+        content = answer.replace(b'"uuid": "', b'"uuid": "a%d-' % number).replace(SESSION_ID, path.stem.encode())
+        with path.open("ab") as file:
+            file.write(content)
+        number += 1
 
 
 def main() -> None:
@@ -176,27 +257,25 @@ def main() -> None:
     arguments = parser.parse_args()
     table: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="selfdistill-idle-") as directory:
-        home = Path(directory)
+        home = Path(directory) / "home"
         paths = lay_out(home, arguments.logs, arguments.directories, arguments.hot)
         configure(home, 120)
-        begun = time.monotonic()
-        with daemon(home) as pid:
-            table["catching up, seconds"] = time.monotonic() - begun
-            table["RSS after catching up, MiB"] = memory_mib(pid, "VmRSS")
-            table["RSS at most, MiB"] = memory_mib(pid, "VmHWM")
-        begun = time.monotonic()
-        with daemon(home) as pid:
-            table["restart until at rest, seconds"] = time.monotonic() - begun
+        with daemon(home) as start:
+            table["catching up, seconds"] = start.rest_s
+            table["RSS after catching up, MiB"] = memory_mib(start.pid, "VmRSS")
+            table["RSS at most, MiB"] = memory_mib(start.pid, "VmHWM")
+        with daemon(home) as start:
+            table["restart until at rest, seconds"] = start.rest_s
             time.sleep(3)
-            table |= idle(pid, arguments.seconds)
+            table |= idle(start.pid, arguments.seconds)
         configure(home, 0)
-        with daemon(home) as pid:
+        with daemon(home) as start:
             time.sleep(1)
             stored, told = latencies(home, paths[-arguments.appends :])
-            table["RSS after the appends, MiB"] = memory_mib(pid, "VmRSS")
+            table["RSS after the appends, MiB"] = memory_mib(start.pid, "VmRSS")
         for what, values in (("database", stored), ("status file", told)):
             table[f"lesson in the {what}, p50 ms"] = statistics.median(values) * 1000
-            table[f"lesson in the {what}, p99 ms"] = percentile(values, 0.99)
+            table[f"lesson in the {what}, p99 ms"] = percentile(values, 0.99) * 1000
     print(f"{arguments.logs} logs in {arguments.directories} directories, {arguments.hot} of them hot")
     for name, value in table.items():
         target = f"   (target {TARGETS[name]})" if name in TARGETS else ""

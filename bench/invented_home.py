@@ -28,10 +28,11 @@ from selfdistill.service.one_pass import SAMPLE
 
 DAY_SECONDS: Final = 86400
 STRETCHES: Final = 64  # of each agent
+MOST_CALLS: Final = 60
 LARGEST_RESULT: Final = 150_000
 LONGEST_LOG: Final = 50  # times the mean: real logs have a long tail, but a HOME of 10 GB has no log of 5
 CODEX_EVERY: Final = 10  # logs; 24 of 289 real ones
-SAMPLE_EVERY: Final = 40  # stretches
+SAMPLE_EVERY: Final = 24  # stretches
 MISHAP_EVERY: Final = 150  # calls; with the above about as many findings per megabyte as in real logs, 4
 # What is filled in each time; all are as long as what they stand for, so that sizes do not change.
 MOMENT: Final = "2026-10-01T10:00:00.000Z"
@@ -72,8 +73,7 @@ class Stretches:
     """Invented stretches of work of one agent, shortest first."""
 
     def __init__(self, agent: type[Agent], chance: random.Random) -> None:
-        made = [agent(chance, number).stretch() for number in range(STRETCHES)]
-        self._made = sorted([*made, *agent.sample()], key=len)
+        self._made = sorted((agent(chance, number).stretch() for number in range(STRETCHES)), key=len)
         self._sizes = [len(one) for one in self._made]
         self._sample = agent.sample()
 
@@ -101,9 +101,9 @@ class Agent:
         self._records: list[bytes] = []
 
     def stretch(self) -> bytes:
-        """One request and what follows, of one to thirty calls."""
+        """One request and what follows: half of the time up to four calls."""
         self.request(f"Please look at the {self.text(60)} and make it work.")
-        for _ in range(int(self.chance.triangular(1, 30, 4))):
+        for _ in range(min(MOST_CALLS, 1 + int(self.chance.lognormvariate(1.4, 1.2)))):
             self.step()
         self.answer("It works now, and the tests pass.")
         return b"".join(self._records)

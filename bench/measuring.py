@@ -98,7 +98,7 @@ class Life(Struct):
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a user: nothing of ours but PATH and Python's, with bytecode kept as pip leaves it."""
+    """The environment of a user: nothing of ours but PATH and Python's. Bytecode is kept, beside the home."""
     kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
     bytecode = {"PYTHONPYCACHEPREFIX": str(home.parent / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
     return {**kept, **bytecode, "HOME": str(home), **more}
