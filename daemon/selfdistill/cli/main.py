@@ -89,8 +89,12 @@ def _dispatch(words: Sequence[str]) -> int:
 def _run(words: Sequence[str], command: str) -> int:
     """Parse with argparse, import the one module that was asked for, and run it."""
     import importlib  # noqa: PLC0415 - after the fast path
+    from contextlib import nullcontext  # noqa: PLC0415
 
-    module = importlib.import_module(f"selfdistill.cli.{COMMANDS[command][0]}") if command in COMMANDS else None
+    from selfdistill.cli.lean import left_out  # noqa: PLC0415
+
+    with left_out() if command == "daemon" else nullcontext():
+        module = importlib.import_module(f"selfdistill.cli.{COMMANDS[command][0]}") if command in COMMANDS else None
     parser, command_parsers = _parser()
     if module is not None:
         module.add_arguments(command_parsers[command])

@@ -6,7 +6,7 @@ a delivery.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from selfdistill.recall.opportunities import Opportunity, call_marks, is_opportunity, opportunities
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from selfdistill.signals.completing import OpenCall
-    from selfdistill.store import Store
+    from selfdistill.store import ToldLesson
+
+
+class Told(Protocol):
+    """Whoever knows what was told in a session."""
+
+    def told_in(self, session: str, /) -> list[ToldLesson]:
+        """What has been told in a session, of lessons that are still there."""
 
 
 class Watch:
@@ -23,7 +30,7 @@ class Watch:
     `session` says which session the log counts for, as far as is known when it is called.
     """
 
-    def __init__(self, store: Store, session: Callable[[], str]) -> None:
+    def __init__(self, store: Told, session: Callable[[], str]) -> None:
         self._store = store
         self._session = session
         self._known: str | None = None

@@ -20,6 +20,7 @@ from selfdistill.manifest import Manifest
 from selfdistill.model import Skip, Stat
 from selfdistill.service import reporting
 from selfdistill.service.assembly import Assembly, assemble
+from selfdistill.service.backfill import PROCESSES_FROM_BYTES, ahead_for
 from selfdistill.service.lifecycle import try_lock
 from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, mode_of, usage_of
 from selfdistill.service.pipeline import BYTES_PER_MIB
@@ -76,10 +77,12 @@ def one_pass(
     on_progress: Callable[[Progress], None] | None = None,
     *,
     backfill: bool = False,
+    processes_from: int = PROCESSES_FROM_BYTES,
 ) -> Pass:
     """Survey, choose, distill, ask the model if there is one, and keep the manifest; a dry run asks and keeps nothing.
 
-    `backfill` hands the model's part over as a batch instead of waiting for it.
+    `backfill` hands the model's part over as a batch instead of waiting for it. From `processes_from` bytes of logs on
+    several processes read.
     """
     started, run_id = assembly.clock(), new_run_id()
     store = assembly.store
@@ -87,10 +90,11 @@ def one_pass(
         _check_space(assembly)
     take_in(assembly, keep=selection.dry_run)
     chosen = _named_logs(assembly, selection) if selection.paths else _due_logs(assembly, selection)
-    run = Run(store, assembly.pipeline, assembly.config.settling, assembly.clock)
-    run.report.failed.update(chosen.refused)
-    run.report.skipped.update(chosen.skipped)
-    run.process(chosen.logs, selection, on_progress)
+    with ahead_for(assembly, chosen.logs, again=selection.again, least_bytes=processes_from) as ahead:
+        run = Run(store, assembly.pipeline, assembly.config.settling, assembly.clock, ahead)
+        run.report.failed.update(chosen.refused)
+        run.report.skipped.update(chosen.skipped)
+        run.process(chosen.logs, selection, on_progress)
     run.report.skipped |= _standing_skips(assembly)  # the greater figure: this run's own refusals stand there too
     left = chosen.left or newest_sessions(run.not_looked_at, 0)[1]
     to_ask = logs_to_ask(store, assembly.config, selection, run.distilled, assembly.clock())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,8 +20,8 @@ from selfdistill.model import Cursor, Event, Finding, Mishap, Proof, Session, Sk
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
 from selfdistill.service.exclusion import is_excluded
-from selfdistill.service.judging import Watch
-from selfdistill.store import Commit, Mark, PendingLog, ProjectRef, Store, counted_session
+from selfdistill.service.judging import Told, Watch
+from selfdistill.store import Commit, Mark, PendingLog, ProjectRef, counted_session
 
 if TYPE_CHECKING:
     from selfdistill.config import Config
@@ -52,12 +52,31 @@ class Reading(Struct, frozen=True):
     ends_session: bool = False
 
 
+class Known(Told, Protocol):
+    """What reading a log asks of the store; a process that reads for another has a copy of it."""
+
+    def cursor(self, log_id: int, distiller: str, /) -> Cursor | None:
+        """How far a distiller has come in a log."""
+
+    def project(self, cwd: str, /) -> tuple[str, str, str] | None:
+        """(key, root, remote) of the project of a directory; None if not decided yet."""
+
+    def remember_project(self, cwd: str, key: str, root: str, remote: str, /) -> tuple[str, str, str]:
+        """Keep that decision unless there is one; the one that holds."""
+
+    def counted_session_of(self, log_id: int, /) -> str:
+        """The session that a log counted for when it was last distilled."""
+
+    def purged_until(self, log_id: int, /) -> Mark | None:
+        """Up to where a log's events were purged."""
+
+
 class Pipeline:
     """Reads logs for one distiller. One per process; not for several threads."""
 
     def __init__(
         self,
-        store: Store,
+        store: Known,
         distiller: Distiller,
         sources: Mapping[str, Source],
         config: Config,

@@ -22,6 +22,7 @@ from selfdistill.model import Cursor, Lesson, Skip, Turn
 if TYPE_CHECKING:
     from selfdistill.config import Settling
     from selfdistill.service.pipeline import Pipeline, Reading
+    from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.store import PendingLog, Store
 
 MAX_BATCH: Final = 200  # commits in one transaction
@@ -91,12 +92,19 @@ class Run:
     """One pass over logs. Commits in batches; a log that another process took meanwhile is dropped."""
 
     def __init__(
-        self, store: Store, pipeline: Pipeline, settling: Settling, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        pipeline: Pipeline,
+        settling: Settling,
+        clock: Callable[[], float] = time.time,
+        ahead: ReadAhead | None = None,
     ) -> None:
         self._store = store
         self._pipeline = pipeline
         self._settling = settling
         self._clock = clock
+        self._reader = ahead or pipeline
+        self._ahead = ahead
         self._batch: list[Reading] = []
         self._batch_began = 0.0
         self._quiet: Mapping[int, Pending] = {}
@@ -121,6 +129,8 @@ class Run:
         the modification times say.
         """
         self._quiet = quiet or {}
+        if self._ahead:
+            self._ahead.expect(logs, lambda log: self._at_rest(log, selection), again=selection.again)
         progress = Progress(total=len(logs))
         for position, log in enumerate(logs):
             if self._is_enough(log, selection):
@@ -188,15 +198,21 @@ class Run:
         since = changed_at if log.pending_since is None else min(log.pending_since, changed_at)
         return now, Pending(changed_at, since)
 
+    def _at_rest(self, log: PendingLog, selection: Selection) -> bool:
+        """Whether a log has been quiet long enough for its last line to be whole without a newline."""
+        now, pending = self._rest(log)
+        settled = pending.over or now - pending.changed_at >= self._settling.settle_seconds
+        return bool(selection.paths) or settled
+
     def _read(
         self, log: PendingLog, selection: Selection, *, again: bool, before: Cursor | None = None
     ) -> Reading | None:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
         now, pending = self._rest(log)
-        at_rest = named or pending.over or now - pending.changed_at >= self._settling.settle_seconds
+        at_rest = self._at_rest(log, selection)
         try:
-            reading = self._pipeline.read(log, again=again, at_rest=at_rest, before=before)
+            reading = self._reader.read(log, again=again, at_rest=at_rest, before=before)
         except LogProblem as problem:
             self._refuse(log, problem)
             return None

@@ -16,6 +16,7 @@ from selfdistill.ingest.foreign import let_go
 from selfdistill.ingest.settling import Pending, due_at, ended, first_sight, grown, is_due, looked_at
 from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
+from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
 from selfdistill.service.pausing import Pause
 from selfdistill.service.pipeline import Stopped
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from selfdistill.service.assembly import Assembly
+    from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.service.watched import Change
     from selfdistill.store import PendingLog
 
@@ -264,12 +266,13 @@ class Worker:
         for log_id in wanted - waiting.keys():
             self._pending.pop(log_id, None)
         logs = [log for log in waiting.values() if log.id in wanted]
-        for start in range(0, len(logs), ROUND_LOGS):
-            if self._stopping:
-                return
-            self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]))
-            self._teller.at_once()
-            self._working()
+        with ahead_for(self._assembly, logs, lambda: self._stopping) as ahead:
+            for start in range(0, len(logs), ROUND_LOGS):
+                if self._stopping:
+                    return
+                self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]), ahead)
+                self._teller.at_once()
+                self._working()
 
     def _still_quiet(self, logs: list[PendingLog]) -> list[PendingLog]:
         """Those that are due also after a last look: who was stopped, or hears late, takes what goes on for quiet."""
@@ -293,10 +296,10 @@ class Worker:
         if self._stopping:
             raise Stopped
 
-    def _one_run(self, logs: list[PendingLog]) -> None:
+    def _one_run(self, logs: list[PendingLog], ahead: ReadAhead | None) -> None:
         """One run of the daemon, with its manifest."""
         started, self._busy_since = self._wall(), time.monotonic()
-        run = Run(self._assembly.store, self._assembly.pipeline, self._settling, self._wall)
+        run = Run(self._assembly.store, self._assembly.pipeline, self._settling, self._wall, ahead)
         run.process(logs, Selection(limit=0), self._working, quiet=self._pending)
         for log in logs:
             self._after(log, run)

@@ -11,6 +11,7 @@ from selfdistill.store.deliveries import Absorbed, Delivery, ToldLesson
 from selfdistill.store.deriving import Committed
 from selfdistill.store.findings import ProjectRef
 from selfdistill.store.lessons import Derive
+from selfdistill.store.part import storable
 from selfdistill.store.purging import Mark, Purged, Scope
 from selfdistill.store.rescue import Rescue, put_right
 from selfdistill.store.rulings import Ruling, Verdict, VerdictKind, Words
@@ -50,4 +51,5 @@ __all__ = [
     "condemn",
     "counted_session",
     "put_right",
+    "storable",
 ]

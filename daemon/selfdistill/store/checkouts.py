@@ -20,6 +20,11 @@ class Checkouts(Part):
             self._database.run("INSERT OR IGNORE INTO projects VALUES (?, ?, ?, ?)", (storable(cwd), *decided))
             return self.project(cwd) or decided
 
+    def projects(self) -> dict[str, tuple[str, str, str]]:
+        """Every decision so far: cwd -> (key, root, remote)."""
+        rows = self._database.rows("SELECT cwd, key, root, remote FROM projects")
+        return {cwd: (key, root, remote) for cwd, key, root, remote in rows}
+
     def known_roots(self) -> dict[str, tuple[str, str]]:
         """Every root that a project was found at -> (key, remote)."""
         rows = self._database.rows("SELECT root, key, remote FROM projects WHERE root <> '' ORDER BY cwd DESC")
