@@ -27,7 +27,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench.measuring import PROGRAM, cpu_seconds, environment, percentile
+from bench.measuring import PROGRAM, compile_program, cpu_seconds, environment, percentile
 from msgspec import Struct
 
 from selfdistill.service.one_pass import SAMPLE
@@ -119,8 +119,9 @@ def daemon(home: Path, logs: int = 0) -> Iterator[Start]:
         wait(lambda: known_logs(home) >= logs, PATIENCE_SECONDS)
         catalogue = time.monotonic()
         wait(lambda: is_at_rest(home, process.pid), PATIENCE_SECONDS)
-        times = (moment - begun for moment in (supervisor.ready_at, catalogue, time.monotonic()))
-        yield Start(process.pid, *times, cpu_seconds(process.pid))
+        rest = time.monotonic()
+        ready = supervisor.ready_at - begun
+        yield Start(process.pid, ready, catalogue - begun, rest - begun, cpu_seconds(process.pid))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -255,6 +256,7 @@ def main() -> None:
     for name, default in (("logs", 10_000), ("directories", 200), ("hot", 50), ("seconds", 300), ("appends", 50)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
+    compile_program()
     table: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="selfdistill-idle-") as directory:
         home = Path(directory) / "home"

@@ -19,9 +19,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+import selfdistill
+
 PROGRAM: Final = [sys.executable, "-c", "import sys; from selfdistill.cli.main import main; sys.exit(main())"]
 MEGABYTE: Final = 1_000_000
-LOOK_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.05
 RESULTS: Final = Path(__file__).parent / "results"
 COLUMNS: Final = ("name", "value", "unit", "target", "reached", "how")
 
@@ -94,14 +96,20 @@ class Life(Struct):
     wall_s: float
     cpu_s: float
     peak_rss_mib: float
+    peak_pss_mib: float
     output: bytes
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a user: nothing of ours but PATH and Python's. Bytecode is kept, beside the home."""
+    """The environment of a user: nothing of ours but PATH and Python's, bytecode being kept."""
     kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
-    bytecode = {"PYTHONPYCACHEPREFIX": str(home.parent / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
-    return {**kept, **bytecode, "HOME": str(home), **more}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "", "HOME": str(home), **more}
+
+
+def compile_program() -> None:
+    """Let no measured process compile the program, in a source tree either: pip does so on installing."""
+    command = [sys.executable, "-m", "compileall", "-q", str(Path(selfdistill.__file__).parent)]
+    subprocess.run(command, env=environment(Path.home()), check=True)
 
 
 def live(command: Sequence[str], variables: dict[str, str]) -> Life:
@@ -119,40 +127,50 @@ def live(command: Sequence[str], variables: dict[str, str]) -> Life:
         raise SystemExit(
             f"`{' '.join(command[-5:])}` ended with {process.returncode}; nothing is measured of failures."
         )
-    largest_kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return Life(wall, usage.ru_utime + usage.ru_stime, max(memory.stop(), largest_kib) / 1024, output)
+    memory.stop()
+    largest_kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)  # no look misses it
+    rss_kib, pss_kib = max(memory.rss_kib, largest_kib), memory.pss_kib
+    return Life(wall, usage.ru_utime + usage.ru_stime, rss_kib / 1024, pss_kib / 1024, output)
 
 
 class PeakMemory(threading.Thread):
-    """Looks all the while how much memory a process and those that it started hold, in sum."""
+    """Looks all the while how much memory a process and those that it started hold, in sum; 0 where there is no /proc.
+
+    Pages that processes share count for each of them in `rss_kib`, once in `pss_kib`.
+    """
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid = pid
-        self._peak_kib = 0
+        self.rss_kib = self.pss_kib = 0
         self._over = threading.Event()
 
     def run(self) -> None:
         """Until told to stop."""
         while not self._over.wait(LOOK_SECONDS):
-            self._peak_kib = max(self._peak_kib, memory_kib(self._pid))
+            rss, pss = memory_kib(self._pid)
+            self.rss_kib, self.pss_kib = max(self.rss_kib, rss), max(self.pss_kib, pss)
 
-    def stop(self) -> int:
-        """The most that it was, in KiB; 0 where there is no /proc."""
+    def stop(self) -> None:
+        """Look no more."""
         self._over.set()
         self.join()
-        return self._peak_kib
 
 
-def memory_kib(pid: int) -> int:
-    """The RSS of a process and of those that it has started, in sum: pages that they share count for each."""
+def memory_kib(pid: int) -> tuple[int, int]:
+    """(RSS, PSS) of a process and of those that it has started."""
+    rss = pss = 0
     try:
-        total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            rss += int(line.split()[1]) if line.startswith("Rss:") else 0
+            pss += int(line.split()[1]) if line.startswith("Pss:") else 0
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            total += sum(memory_kib(int(child)) for child in children.read_text().split())
+            for child in children.read_text().split():
+                more = memory_kib(int(child))
+                rss, pss = rss + more[0], pss + more[1]
     except (FileNotFoundError, ProcessLookupError):
-        return 0  # it has ended meanwhile
-    return total
+        pass  # it has ended meanwhile
+    return rss, pss
 
 
 def cpu_seconds(pid: int) -> float:
@@ -203,7 +221,7 @@ def write_table(path: Path, rows: Iterable[Row], *told: str) -> None:
         writer.writerows(row.texts() for row in rows)
 
 
-def plots() -> Any:  # noqa: ANN401 - a module, or None
+def plotting() -> Any:  # noqa: ANN401 - a module, or None
     """The module that draws, without a screen; None where it is not installed: it is not among our dependencies."""
     try:
         backend = importlib.import_module("matplotlib")

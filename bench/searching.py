@@ -20,7 +20,7 @@ from typing import Final
 
 from bench import hook_latency
 from bench.hook_latency import MEDIAN_AT_MOST, P95_AT_MOST, PROJECTS
-from bench.measuring import PROGRAM, Row, Target, environment, live, percentile, table
+from bench.measuring import PROGRAM, Row, Target, compile_program, environment, live, percentile, table
 
 from selfdistill.config import Places
 from selfdistill.store import Store
@@ -61,7 +61,6 @@ def as_command(state: Path, lessons: int) -> list[float]:
     """Seconds of each `lessons search`, from start to exit."""
     variables = environment(state, SELFDISTILL_STATE_DIR=str(state))
     words = ("lessons", "search", "--all", "--json", "--")
-    live([*PROGRAM, *words, "warm"], variables)  # the first one may compile
     return [live([*PROGRAM, *words, text], variables).wall_s for text in texts(COMMANDS, lessons)]
 
 
@@ -104,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     chosen = parser.parse_args()
+    compile_program()
     print(table(row for lessons in chosen.lessons for row in rows(lessons, chosen.searches, chosen.hook_rounds)))
 
 
