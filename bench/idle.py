@@ -41,6 +41,8 @@ TARGETS = {
     "RSS idle, MiB": 40,
     "CPU idle, % of a core": 0.1,
     "wake-ups a minute": 4,
+    "written idle, MB/h": 1,
+    "open files": 24,
     "lesson in the database, p50 ms": 50,
     "lesson in the database, p99 ms": 250,
     "lesson in the status file, p50 ms": 50,
@@ -82,6 +84,7 @@ class Start(Struct):
     catalogue_s: float
     rest_s: float
     cpu_s: float
+    exit_s: float = 0.0  # from SIGTERM, known afterwards
 
 
 class Supervisor(threading.Thread):
@@ -110,21 +113,23 @@ def daemon(home: Path, logs: int = 0) -> Iterator[Start]:
     supervisor = Supervisor(address)
     supervisor.start()
     begun = time.monotonic()
-    process = subprocess.Popen(
-        [*PROGRAM, "daemon"], env=environment(home, NOTIFY_SOCKET=str(address)), stderr=subprocess.DEVNULL
-    )
+    variables = environment(home, NOTIFY_SOCKET=str(address))
+    process = subprocess.Popen([*PROGRAM, "daemon"], env=variables, stderr=subprocess.DEVNULL)
+    start = Start(process.pid, 0.0, 0.0, 0.0, 0.0)
     try:
         if not supervisor.ready.wait(60):
             raise SystemExit("the daemon was not ready after 60 s")
+        start.ready_s = supervisor.ready_at - begun
         wait(lambda: known_logs(home) >= logs, PATIENCE_SECONDS)
-        catalogue = time.monotonic()
+        start.catalogue_s = time.monotonic() - begun
         wait(lambda: is_at_rest(home, process.pid), PATIENCE_SECONDS)
-        rest = time.monotonic()
-        ready = supervisor.ready_at - begun
-        yield Start(process.pid, ready, catalogue - begun, rest - begun, cpu_seconds(process.pid))
+        start.rest_s, start.cpu_s = time.monotonic() - begun, cpu_seconds(process.pid)
+        yield start
     finally:
+        begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+        start.exit_s = time.monotonic() - begun
 
 
 def known_logs(home: Path) -> int:
@@ -186,8 +191,8 @@ def by_thread(pid: int) -> dict[str, tuple[float, int]]:
 
 
 def idle(pid: int, seconds: float) -> dict[str, float]:
-    """Memory, CPU time and wake-ups of a process over so many seconds."""
-    before, begun = by_thread(pid), time.monotonic()
+    """Memory, CPU time, wake-ups and writes of a process over so many seconds."""
+    before, written, begun = by_thread(pid), bytes_written(pid), time.monotonic()
     time.sleep(seconds)
     after, took = by_thread(pid), time.monotonic() - begun
     cpu = sum(one[0] - before.get(name, (0.0, 0))[0] for name, one in after.items())
@@ -198,7 +203,15 @@ def idle(pid: int, seconds: float) -> dict[str, float]:
         "CPU idle, seconds": cpu,
         "CPU idle, % of a core": 100 * cpu / took,
         "wake-ups a minute": 60 * sum(wakes.values()) / took,
+        "written idle, MB/h": (bytes_written(pid) - written) / 1e6 * 3600 / took,
+        "open files": float(len(list(Path(f"/proc/{pid}/fd").iterdir()))),
     }
+
+
+def bytes_written(pid: int) -> int:
+    """What a process has caused to be written to disks so far."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
 
 def latencies(home: Path, paths: list[Path]) -> tuple[list[float], list[float]]:

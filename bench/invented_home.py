@@ -27,6 +27,7 @@ from msgspec import Struct
 from selfdistill.service.one_pass import SAMPLE
 
 DAY_SECONDS: Final = 86400
+SEED: Final = 7
 STRETCHES: Final = 64  # of each agent
 MOST_CALLS: Final = 60
 LARGEST_RESULT: Final = 150_000
@@ -63,7 +64,7 @@ class Shape(Struct, frozen=True):
     logs: int = 600
     directories: int = 60
     hot: int = 20
-    seed: int = 7
+    seed: int = SEED
 
     def __str__(self) -> str:
         return f"{self.megabytes} MB in {self.logs} logs in {self.directories} directories, {self.hot} of them hot"
@@ -293,7 +294,7 @@ def lay_out(home: Path, shape: Shape) -> list[Path]:
 
 def one_log(home: Path, megabytes: int) -> Path:
     """A HOME with a single log of Claude Code of that size, changed two days ago."""
-    path = Maker(megabytes).claude(home, megabytes, 0, megabytes * MEGABYTE)
+    path = Maker(SEED).claude(home, megabytes, 0, megabytes * MEGABYTE)
     then = time.time() - 2 * DAY_SECONDS
     os.utime(path, (then, then))
     return path
