@@ -60,9 +60,9 @@ _WORDS: Final = _TEXT.split()
 class Shape(Struct, frozen=True):
     """How much, in how many logs, in how many directories; so many logs were changed within the last day."""
 
-    megabytes: int = 150
-    logs: int = 600
-    directories: int = 60
+    megabytes: int = 100
+    logs: int = 400
+    directories: int = 40
     hot: int = 20
     seed: int = SEED
 

@@ -128,9 +128,9 @@ def live(command: Sequence[str], variables: dict[str, str]) -> Life:
             f"`{' '.join(command[-5:])}` ended with {process.returncode}; nothing is measured of failures."
         )
     memory.stop()
-    largest_kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)  # no look misses it
-    rss_kib, pss_kib = max(memory.rss_kib, largest_kib), memory.pss_kib
-    return Life(wall, usage.ru_utime + usage.ru_stime, rss_kib / 1024, pss_kib / 1024, output)
+    # ru_maxrss is no help on Linux: it begins with what this process held when it started the other one.
+    rss_kib = usage.ru_maxrss / 1024 if sys.platform == "darwin" else memory.rss_kib
+    return Life(wall, usage.ru_utime + usage.ru_stime, rss_kib / 1024, memory.pss_kib / 1024, output)
 
 
 class PeakMemory(threading.Thread):
@@ -142,14 +142,15 @@ class PeakMemory(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid = pid
-        self.rss_kib = self.pss_kib = 0
+        self.rss_kib = self.pss_kib = 0.0
         self._over = threading.Event()
 
     def run(self) -> None:
         """Until told to stop."""
         while not self._over.wait(LOOK_SECONDS):
             rss, pss = memory_kib(self._pid)
-            self.rss_kib, self.pss_kib = max(self.rss_kib, rss), max(self.pss_kib, pss)
+            largest = memory_mib(self._pid, "VmHWM") * 1024  # of the first process: a peak between two looks
+            self.rss_kib, self.pss_kib = max(self.rss_kib, rss, largest), max(self.pss_kib, pss)
 
     def stop(self) -> None:
         """Look no more."""
@@ -171,6 +172,15 @@ def memory_kib(pid: int) -> tuple[int, int]:
     except (FileNotFoundError, ProcessLookupError):
         pass  # it has ended meanwhile
     return rss, pss
+
+
+def memory_mib(pid: int, field: str) -> float:
+    """VmRSS (now) or VmHWM (the most so far) of one process; 0 of one that has ended, or where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:")), 0.0)
 
 
 def cpu_seconds(pid: int) -> float:

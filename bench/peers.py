@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bench.idle import idle, wait
+from bench.daemons import idle, wait
 from bench.measuring import MEGABYTE, Row, environment, live, percentile, skipped
 
 REQUIREMENT: Final = "agentsview==0.46.1"

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.idle import SESSION
+from bench.daemons import SESSION
 from bench.measuring import MEGABYTE, PROGRAM, RESULTS, compile_program, environment, live, machine, plotting, store_kib
 
 LONG_AGO = 1_700_000_000

@@ -11,8 +11,8 @@ it happens in a temporary directory (TMPDIR), with room for the logs and, for th
 * search      among 1,000, 10,000 and 100,000 lessons: in process, as a command, in a hook
 * peers       agentsview, from PyPI, on the same HOME: sync, no-op rescan, idling, search
 
-The full size: --megabytes 10000 --logs 100000 --directories 2000 --one-log 10 100 1000 2000 --active 1000
---idle-seconds 600 --rounds 1. Results are kept in `bench/results/speed.csv` and `.png`, or where `--out` says.
+The targets are those of the full size: --megabytes 10000 --logs 100000 --directories 2000 --one-log 10 100 1000 2000
+--active 1000 --idle-seconds 600 --rounds 1. Results are kept in `bench/results/speed.csv` and `.png`, or below `--out`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import daemon_life, invented_home, one_log, peers, searching, throughput
+from bench import idle, invented_home, one_log, peers, searching, throughput
 from bench.measuring import MEGABYTE, RESULTS, Row, compile_program, machine, skipped, table, write_table
 
 PLACES: Final = (".claude/projects", ".config/claude/projects", ".codex/sessions", ".codex/archived_sessions")
@@ -69,7 +69,7 @@ def on_a_home(work: Path, chosen: argparse.Namespace) -> Iterator[Row]:
     if "peers" in chosen.only:
         yield from peers.rows(work, home, size, chosen.agentsview, chosen.idle_seconds)
     if "daemon" in chosen.only:
-        yield from daemon_life.rows(
+        yield from idle.rows(
             home, logs, idle_seconds=chosen.idle_seconds, appends=chosen.appends, active_sessions=chosen.active
         )
     shutil.rmtree(home)
@@ -85,7 +85,7 @@ def options() -> argparse.ArgumentParser:
     invented_home.add_options(parser)
     sizes = [10, 100, 1000]
     parser.add_argument("--one-log", type=int, nargs="+", default=sizes, metavar="MB", help="sizes (10 100 1000)")
-    parser.add_argument("--idle-seconds", type=float, default=30.0, help="how long idling is watched (30)")
+    parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long idling is watched (20)")
     parser.add_argument("--appends", type=int, default=30, help="how many appends are waited for (30)")
     parser.add_argument("--active", type=int, default=20, help="other sessions that are appended to meanwhile (20)")
     searching.add_options(parser)
