@@ -82,7 +82,7 @@ def daemon(home: Path, logs: int = 0) -> Iterator[Start]:
         if not supervisor.ready.wait(60):
             raise SystemExit("the daemon was not ready after 60 s")
         start.ready_s = supervisor.ready_at - begun
-        wait(lambda: known_logs(home) >= logs, PATIENCE_SECONDS)
+        wait(lambda: known_logs(home) >= logs, PATIENCE_SECONDS, 0.1)  # counting 100,000 takes milliseconds
         start.catalogue_s = time.monotonic() - begun
         wait(lambda: is_at_rest(home, process.pid), PATIENCE_SECONDS)
         start.rest_s, start.cpu_s = time.monotonic() - begun, cpu_seconds(process.pid)

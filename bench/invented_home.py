@@ -242,7 +242,7 @@ class Codex(Agent):
 def prepared(path: Path) -> bytes:
     """A session of the sample with what is to be filled in."""
     content = re.sub(rb'"(uuid|parentUuid)": "[0-9a-f]{8}', rb'"\1": "' + MARK, path.read_bytes())
-    content = content.replace(b"toolu_", b"toolu_" + MARK).replace(b"call_", b"call_" + MARK)
+    content = re.sub(rb'"(toolu|call)_(?=[0-9a-f]{4})', rb'"\1_' + MARK, content)  # not "call_id"
     content = content.replace(b"/home/mara/kettle", b"/home/mara/" + PROJECT)
     return content.replace(path.stem[-36:].encode(), SESSION)
 

@@ -119,7 +119,8 @@ def live(command: Sequence[str], variables: dict[str, str]) -> Life:
     memory = PeakMemory(process.pid)
     memory.start()
     assert process.stdout
-    output = process.stdout.read()
+    with process.stdout:
+        output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -202,15 +203,19 @@ def machine() -> str:
     processors = Path("/proc/cpuinfo")
     lines = processors.read_text().splitlines() if processors.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
-    load = "/".join(f"{one:.1f}" for one in os.getloadavg())
     versions = [f"SQLite {sqlite3.sqlite_version}"]
     versions += [
         f"{name} {version(name)}" for name in ("selfdistill", "msgspec", "watchdog", "orjson") if version(name)
     ]
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {model}, {os.cpu_count()} cores, load {load}, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {model}, {os.cpu_count()} cores, load {load()}, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {', '.join(versions)}"
     )
+
+
+def load() -> str:
+    """How many processes have wanted a core lately: of 1, 5 and 15 minutes."""
+    return "/".join(f"{one:.1f}" for one in os.getloadavg())
 
 
 def version(distribution: str) -> str:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import idle, invented_home, one_log, peers, searching, throughput
-from bench.measuring import MEGABYTE, RESULTS, Row, compile_program, machine, skipped, table, write_table
+from bench.measuring import MEGABYTE, RESULTS, Row, compile_program, load, machine, skipped, table, write_table
 
 PLACES: Final = (".claude/projects", ".config/claude/projects", ".codex/sessions", ".codex/archived_sessions")
 PARTS: Final = ("throughput", "one_log", "daemon", "search", "peers")
@@ -104,6 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
         for row in measured(Path(directory), chosen, told):
             print("  ".join(row.texts()), file=sys.stderr, flush=True)
             rows.append(row)
+    told += f", load {load()} at the end"
     command = shlex.join(["python", "-m", "bench.speed", *(sys.argv[1:] if words is None else words)])
     print(f"{told}\n{command}\n\n{table(rows)}")
     write_table(chosen.out / "speed.csv", rows, told, command)
