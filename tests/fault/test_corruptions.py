@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from bench.corruptions import run
 
 
-def test_damaged_stores_come_back_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [6, pytest.param(200, marks=pytest.mark.full)])
+def test_damaged_stores_come_back_whole(tmp_path: Path, count: int) -> None:
     """Whatever harms the database or its journal, the next run knows exactly what an unharmed store does (case 48)."""
-    result = run(tmp_path, count=6, seed=7)
+    result = run(tmp_path, count=count, seed=7)
     assert result["failed"] == {}
-    assert result["recovered"] == 6
+    assert result["recovered"] == count

@@ -128,7 +128,7 @@ class Pipeline:
             )
             purged = self._store.purged_until(log.id)
             piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest, purged=purged)
-            watch = Watch(self._store, lambda: _counts_for(piece.session, log))
+            watch = Watch(self._store, Counted(piece, log))
             distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), start.carry)
             proof = lines.proof
             opened.confirm(proof)
@@ -236,9 +236,23 @@ class Pipeline:
         return Skip.NO_CONVERSATION if blank else None
 
 
-def _counts_for(session: Session, log: PendingLog) -> str:
-    """The session that a log counts for, as far as its records have told."""
-    return counted_session(session, log.session, log.session_hint, os.fsencode(log.path))
+class Counted:
+    """The session that a log counts for, as far as its records have told; asked at each call, so worked out once."""
+
+    def __init__(self, piece: Piece, log: PendingLog) -> None:
+        self._piece = piece
+        self._log = log
+        self._of: Session | None = None
+        self._name = ""
+
+    def __call__(self) -> str:
+        """Its name."""
+        session = self._piece.session
+        if session is not self._of:
+            log = self._log
+            self._of = session
+            self._name = counted_session(session, log.session, log.session_hint, os.fsencode(log.path))
+        return self._name
 
 
 class CleanPlaces(dict[str, str]):
