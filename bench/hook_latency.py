@@ -80,7 +80,7 @@ def invented(count: int) -> Iterator[tuple[ProjectRef, Finding, bool]]:
 
 
 def plant(state: Path, count: int) -> int:
-    """Put so many lessons into a store through its API; how many of them are active."""
+    """Put so many lessons into a new store through its API; how many of them are active."""
     with open_store(Places(config=state / "config.toml", state=state)) as store:
         stat = Stat(1, 1, 1, 1, 1)
         log = store.see(
@@ -117,39 +117,34 @@ def seconds(command: Sequence[str], given: bytes, environment: dict[str, str]) -
     return time.perf_counter() - started
 
 
-def measure(lessons: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round, by what was started; every round in a session of its own."""
-    with tempfile.TemporaryDirectory() as directory:
-        state = Path(directory) / "state"
-        state.mkdir(mode=0o700)
-        active = plant(state, lessons)
-        size = (state / "lessons.db").stat().st_size / 1e6
-        print(f"{lessons} lessons, {active} active, in {PROJECTS} projects, {size:.1f} MB", file=sys.stderr)
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": f"{directory}/bytecode", "PYTHONDONTWRITEBYTECODE": ""}
-        script = Path(hook_start.__file__)
-        package = str(script.parents[2])
-        bare = [sys.executable, "-I", "-S"]
-        cached = [*bare, "-X", f"pycache_prefix={directory}/bytecode"]
-        commands = {
-            "python -c pass": ([sys.executable, "-c", "pass"], {}),
-            "python -I -S -c pass": ([*bare, "-c", "pass"], {}),
-            "its modules alone": ([*cached, "-c", _LOAD, package], {}),
-            "without Python's cache": (
-                [*bare, "-X", f"pycache_prefix={directory}/none", str(script), "PreToolUse", "claude_code", str(state)],
-                events()["before a call, silent"][1],
-            ),
-            **{
-                name: ([*cached, str(script), event, "claude_code", str(state)], fields)
-                for name, (event, fields) in events().items()
-            },
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(-1, rounds):  # the first one compiles and is not counted
-            for name, (command, fields) in commands.items():
-                given = json.dumps({**fields, "session_id": f"{name}-{turn}"}).encode()
-                took = seconds(command, given, environment)
-                times[name] += [took] if turn >= 0 else []
-        return times
+def measure(state: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round on this state directory, by what was started; every round in a session of its own."""
+    bytecode = state.parent / "bytecode"
+    script = Path(hook_start.__file__)
+    package = str(script.parents[2])
+    bare = [sys.executable, "-I", "-S"]
+    cached = [*bare, "-X", f"pycache_prefix={bytecode}"]
+    commands = {
+        "python -c pass": ([sys.executable, "-c", "pass"], {}),
+        "python -I -S -c pass": ([*bare, "-c", "pass"], {}),
+        "its modules alone": ([*cached, "-c", _LOAD, package], {}),
+        "without Python's cache": (
+            [*bare, "-X", f"pycache_prefix={bytecode}-none", str(script), "PreToolUse", "claude_code", str(state)],
+            events()["before a call, silent"][1],
+        ),
+        **{
+            name: ([*cached, str(script), event, "claude_code", str(state)], fields)
+            for name, (event, fields) in events().items()
+        },
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(bytecode), "PYTHONDONTWRITEBYTECODE": ""}
+    for turn in range(-1, rounds):  # the first one compiles and is not counted
+        for name, (command, fields) in commands.items():
+            given = json.dumps({**fields, "session_id": f"{name}-{turn}"}).encode()
+            took = seconds(command, given, environment)
+            times[name] += [took] if turn >= 0 else []
+    return times
 
 
 def figures(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
@@ -169,7 +164,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     arguments = parser.parse_args(words)
-    found = figures(measure(arguments.lessons, arguments.rounds))
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory) / "state"
+        state.mkdir(mode=0o700)
+        active = plant(state, arguments.lessons)
+        size = (state / "lessons.db").stat().st_size / 1e6
+        print(f"{arguments.lessons} lessons, {active} active, in {PROJECTS} projects, {size:.1f} MB", file=sys.stderr)
+        found = figures(measure(state, arguments.rounds))
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:

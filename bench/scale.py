@@ -11,26 +11,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib
 import json
 import os
-import platform
 import shutil
-import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from bench.idle import PROGRAM, SESSION
+from bench.daemons import SESSION
+from bench.measuring import MEGABYTE, PROGRAM, RESULTS, compile_program, environment, live, machine, plotting, store_kib
 
-MEGABYTE = 1_000_000
 LONG_AGO = 1_700_000_000
-LOOK_SECONDS = 0.05
 STORY_BYTES = 500_000
 FIELDS = ("what", "cores", "megabytes", "logs", "wall_s", "megabytes_per_s", "rss_sum_mib", "pss_sum_mib", "store_kib")
 
@@ -60,53 +52,24 @@ def lay_out(home: Path, megabytes: int, file_megabytes: int) -> int:
     return made
 
 
-def memory_kib(pid: int) -> tuple[int, int]:
-    """(RSS, PSS) of a process and of those that it has started."""
-    rss = pss = 0
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            rss += int(line.split()[1]) if line.startswith("Rss:") else 0
-            pss += int(line.split()[1]) if line.startswith("Pss:") else 0
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            more = memory_kib(int(child))
-            rss, pss = rss + more[0], pss + more[1]
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended meanwhile
-    return rss, pss
-
-
 def measured(home: Path, *, cores: int) -> dict[str, float]:
     """One `run --limit 0` on a fresh state directory."""
     state = home / "state"
     shutil.rmtree(state, ignore_errors=True)
-    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
-    environment = {**kept, "HOME": str(home), "SELFDISTILL_STATE_DIR": str(state)}
     bound = ["taskset", "-c", "0"] if cores == 1 else []
-    rss = pss = 0
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        [*bound, *PROGRAM, "run", "--limit", "0", "--json"], env=environment, stdout=subprocess.DEVNULL
-    )
-    while process.poll() is None:
-        now = memory_kib(process.pid)
-        rss, pss = max(rss, now[0]), max(pss, now[1])
-        time.sleep(LOOK_SECONDS)
-    wall = time.perf_counter() - begun
-    if process.returncode:
-        raise SystemExit(f"`run` ended with {process.returncode}")
-    database = sqlite3.connect(state / "lessons.db")
-    pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    database.close()
+    command = [*bound, *PROGRAM, "run", "--limit", "0", "--json"]
+    found = live(command, environment(home, SELFDISTILL_STATE_DIR=str(state)))
     return {
-        "wall_s": round(wall, 2),
-        "rss_sum_mib": round(rss / 1024, 1),
-        "pss_sum_mib": round(pss / 1024, 1),
-        "store_kib": pages * size // 1024,
+        "wall_s": round(found.wall_s, 2),
+        "rss_sum_mib": round(found.peak_rss_mib, 1),
+        "pss_sum_mib": round(found.peak_pss_mib, 1),
+        "store_kib": int(store_kib(state)),
     }
 
 
 def points(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All measurements, each told as it comes."""
+    compile_program()
     table: list[dict[str, Any]] = []
     cores = len(os.sched_getaffinity(0))
     wanted = [("logs", size, arguments.file_megabytes, cores) for size in arguments.megabytes]
@@ -114,7 +77,7 @@ def points(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     wanted += [("one log", arguments.one_log, arguments.one_log, cores)] if arguments.one_log else []
     for what, size, file_size, used in wanted:
         with tempfile.TemporaryDirectory(prefix="selfdistill-scale-") as directory:
-            home = Path(directory)
+            home = Path(directory) / "home"
             logs = lay_out(home, size, file_size)
             found = measured(home, cores=used)
         speed = round(size / found["wall_s"], 1)
@@ -122,24 +85,6 @@ def points(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         print("  ".join(f"{name} {row[name]}" for name in FIELDS), flush=True)
         table.append(row)
     return table
-
-
-def machine() -> str:
-    """Where and when this was measured, and with what."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    load = "/".join(f"{one:.1f}" for one in os.getloadavg())
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {model}, {os.cpu_count()} cores, load {load} at the end, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}, msgspec {msgspec.__version__}"
-    )
 
 
 def keep(table: list[dict[str, Any]], out: Path) -> None:
@@ -151,13 +96,10 @@ def keep(table: list[dict[str, Any]], out: Path) -> None:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(table)
-    try:
-        backend = importlib.import_module("matplotlib")  # not everywhere there, and not among our dependencies
-    except ImportError:
+    plots = plotting()
+    if plots is None:
         print("SKIPPED: no scale.png, matplotlib is not installed here", file=sys.stderr)
         return
-    backend.use("Agg")
-    plots = importlib.import_module("matplotlib.pyplot")
 
     curve = [row for row in table if row["what"] == "logs" and row["cores"] > 1]
     figure, (time_axis, memory_axis) = plots.subplots(1, 2, figsize=(10, 4))
@@ -178,7 +120,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[128, 256, 512, 1024])
     parser.add_argument("--one-log", type=int, default=1024, help="megabytes of a single log; 0: none")
     parser.add_argument("--file-megabytes", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep(points(arguments), arguments.out)
 

@@ -1,147 +1,113 @@
-"""How fast `run --limit 0` is on a HOME full of logs, against `json.loads` over the same lines, in one go.
+"""All that the product promises of speed and size, measured in one go: one table of figures against their targets.
 
-Usage: python -m bench.speed --home DIR [--rounds N] [--profile]
+Usage: python -m bench.speed [--home DIR] [--rounds N] [--profile] [--only PART ...] [sizes]
 
-DIR is only read: its logs are copied, times kept, and each state directory is a fresh one. Yardstick and program take
-turns, so that both meet one load: the table shows the fastest of each, the ratio is the median over the rounds.
-Aim: as fast as `json.loads`; must: 1.5 times that plus start-up; peak RSS below 120 MB; a second run adds no lesson
-and takes less than 2 s.
+Without `--home` a HOME is invented (`bench.invented_home`); DIR is only read: its logs are copied, times kept. All of
+it happens in a temporary directory (TMPDIR), with room for the logs and, for the peer, twice that. The parts:
+
+* throughput  `run --limit 0` against a bare read, `json.loads` and `orjson` (`pip install orjson`), and the same again
+* one_log     time and peak memory against the size of one log, drawn where matplotlib is installed
+* daemon      first start, warm restart, idling, from an append to its lesson with other sessions active
+* search      among 1,000, 10,000 and 100,000 lessons: in process, as a command, in a hook
+* peers       agentsview, from PyPI, on the same HOME: sync, no-op rescan, idling, search
+
+The targets are those of the full size: --megabytes 10000 --logs 100000 --directories 2000 --one-log 10 100 1000 2000
+--active 1000 --idle-seconds 600 --rounds 1. Results are kept in `bench/results/speed.csv` and `.png`, or below `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
-import cProfile
-import json
-import os
-import pstats
+import shlex
 import shutil
-import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from selfdistill.cli.main import main as selfdistill
+from bench import idle, invented_home, one_log, peers, searching, throughput
+from bench.measuring import MEGABYTE, RESULTS, Row, compile_program, load, machine, skipped, table, write_table
 
-MEGABYTE = 1e6
-PROGRAM = [sys.executable, "-c", "import sys; from selfdistill.cli.main import main; sys.exit(main())"]
-PLACES = (".claude/projects", ".config/claude/projects", ".codex/sessions", ".codex/archived_sessions")
-
-
-class Measured:
-    """One life of the program: wall and processor seconds, peak memory, manifest."""
-
-    def __init__(self, home: Path, state: Path, *words: str) -> None:
-        environment = {"HOME": str(home), "PATH": os.environ["PATH"], "SELFDISTILL_STATE_DIR": str(state)}
-        output = state.with_suffix(".json")
-        started = time.perf_counter()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        actions = [(os.POSIX_SPAWN_OPEN, 1, str(output), flags, 0o600)]
-        pid = os.posix_spawn(sys.executable, [*PROGRAM, *words], environment, file_actions=actions)
-        _, status, usage = os.wait4(pid, 0)
-        self.seconds = time.perf_counter() - started
-        self.processor_seconds = usage.ru_utime + usage.ru_stime
-        self.peak_megabytes = usage.ru_maxrss / (1 if sys.platform == "darwin" else 1024) * 1.048576
-        self.exit_code = os.waitstatus_to_exitcode(status)
-        text = output.read_text()
-        self.manifest: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
-
-    def line(self, name: str, size: int) -> str:
-        """One line of the table; `size` in bytes."""
-        speed = f"{size / MEGABYTE / self.seconds:7.1f}" if size else "      -"
-        made = self.manifest
-        figures = f"{made.get('sessions_processed', 0):8} {made.get('lessons_generated', 0):8}"
-        return (
-            f"{name:30} {self.seconds:8.2f} {self.processor_seconds:8.2f} {speed} {self.peak_megabytes:8.1f} {figures}"
-        )
+PLACES: Final = (".claude/projects", ".config/claude/projects", ".codex/sessions", ".codex/archived_sessions")
+PARTS: Final = ("throughput", "one_log", "daemon", "search", "peers")
+ON_A_HOME: Final = frozenset({"throughput", "daemon", "peers"})
 
 
-def logs_of(home: Path) -> list[Path]:
-    """Every plain log of a HOME."""
+def copied(given: Path, home: Path) -> list[Path]:
+    """A copy of the plain logs of a HOME."""
+    for place in PLACES:
+        if (given / place).is_dir():
+            shutil.copytree(given / place, home / place)  # copy2: times are kept
     return [path for place in PLACES for path in sorted((home / place).rglob("*.jsonl"))]
 
 
-def yardstick(logs: list[Path]) -> tuple[float, int, int]:
-    """Seconds that `json.loads` takes over every line, the bytes, and the lines that are no JSON."""
-    size = refused = 0
-    started = time.perf_counter()
-    for path in logs:
-        with path.open("rb") as file:
-            for line in file:
-                size += len(line)
-                try:
-                    json.loads(line)
-                except ValueError:
-                    refused += 1
-    return time.perf_counter() - started, size, refused
+def measured(work: Path, chosen: argparse.Namespace, told: str) -> Iterator[Row]:
+    """The rows of all chosen parts."""
+    if not ON_A_HOME.isdisjoint(chosen.only) or chosen.profile:
+        yield from on_a_home(work, chosen)
+    if "one_log" in chosen.only:
+        points = list(one_log.points(work, chosen.one_log))
+        yield from one_log.rows(points)
+        if not one_log.draw(points, chosen.out / "speed.png", told):
+            yield skipped("speed.png", "`pip install matplotlib` first")
+    if "search" in chosen.only:
+        for lessons in chosen.lessons:
+            yield from searching.rows(lessons, chosen.searches, chosen.hook_rounds)
 
 
-class Round:
-    """One turn of everything: the yardstick, start-up, a first run, and the same run again."""
-
-    def __init__(self, work: Path, home: Path, logs: list[Path], number: int) -> None:
-        self.yardstick_seconds, self.size, self.refused = yardstick(logs)
-        state = work / f"state-{number}"
-        self.start_up = Measured(work / "empty", work / "state-empty", "run", "--json")
-        self.first = Measured(home, state, "run", "--limit", "0", "--json")
-        self.second = Measured(home, state, "run", "--limit", "0", "--json")
-
-
-def report(logs: list[Path], rounds: list[Round]) -> None:
-    """Print the table: the fastest of each, then every round's figures."""
-    size = rounds[0].size
-    seconds = min(one.yardstick_seconds for one in rounds)
-    start_up = min((one.start_up for one in rounds), key=lambda one: one.seconds)
-    first = min((one.first for one in rounds), key=lambda one: one.seconds)
-    second = min((one.second for one in rounds), key=lambda one: one.seconds)
-    print(f"{len(logs)} logs, {size / MEGABYTE:.1f} MB, {rounds[0].refused} lines that are no JSON\n")
-    print(f"{'':30} {'wall s':>8} {'cpu s':>8} {'MB/s':>7} {'RSS MB':>8} {'sessions':>8} {'lessons':>8}")
-    print(f"{'json.loads over the lines':30} {seconds:8.2f} {'':8} {size / MEGABYTE / seconds:7.1f}")
-    print(start_up.line("start-up (one empty log)", 0))
-    print(first.line("run --limit 0", size))
-    print(second.line("the same again", size))
-    ratios = [(one.first.seconds - one.start_up.seconds) / one.yardstick_seconds for one in rounds]
-    print(f"\nratio to json.loads, without start-up: {statistics.median(ratios):.2f}")
-    print(f"skipped: {first.manifest.get('sessions_skipped')}, failed: {first.manifest.get('sessions_failed')}")
-    print("json.loads, each round:", *(f"{one.yardstick_seconds:.2f}" for one in rounds))
-    print("run, each round:       ", *(f"{one.first.seconds:.2f}" for one in rounds))
-    print("ratio, each round:     ", *(f"{ratio:.2f}" for ratio in ratios))
-    codes = {made.exit_code for one in rounds for made in (one.start_up, one.first, one.second)}
-    print("exit codes:            ", *sorted(codes))
+def on_a_home(work: Path, chosen: argparse.Namespace) -> Iterator[Row]:
+    """The rows of those parts that need many logs. The daemon comes last: its part appends to the logs."""
+    home = work / "home"
+    logs = copied(chosen.home, home) if chosen.home else invented_home.lay_out(home, invented_home.shape_of(chosen))
+    size = sum(path.stat().st_size for path in logs)
+    yield Row("logs", size / MEGABYTE, "MB", f"{len(logs)} logs, {'copied' if chosen.home else 'invented'}")
+    if "throughput" in chosen.only:
+        yield from throughput.rows(work, home, logs, chosen.rounds)
+    if chosen.profile:
+        throughput.profile(home, work / "state-profile")
+    if "peers" in chosen.only:
+        yield from peers.rows(work, home, size, chosen.agentsview, chosen.idle_seconds)
+    if "daemon" in chosen.only:
+        yield from idle.rows(
+            home, logs, idle_seconds=chosen.idle_seconds, appends=chosen.appends, active_sessions=chosen.active
+        )
+    shutil.rmtree(home)
 
 
-def profile(home: Path, state: Path) -> None:
-    """Where the time of a run goes, inside this process."""
-    os.environ["HOME"] = str(home)
-    profiler = cProfile.Profile()
-    profiler.enable()
-    selfdistill(["--state-dir", str(state), "run", "--limit", "0", "--json"])
-    profiler.disable()
-    pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(40)
-
-
-def main() -> None:
+def options() -> argparse.ArgumentParser:
+    """What may be chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, required=True, help="a HOME with agents' logs; it is only read")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="a HOME with agents' logs instead of an invented one")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="(all parts)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the throughput is measured (3)")
     parser.add_argument("--profile", action="store_true", help="also profile a run, to standard error")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
-        home = work / "home"
-        for place in PLACES:
-            if (arguments.home / place).is_dir():
-                shutil.copytree(arguments.home / place, home / place)  # copy2: times are kept
-        (work / "empty" / ".claude" / "projects" / "p").mkdir(parents=True)
-        (work / "empty" / ".claude" / "projects" / "p" / "0.jsonl").touch()
-        logs = logs_of(home)
-        yardstick(logs)  # the first pass fills the page cache
-        Measured(work / "empty", work / "state-empty", "run", "--json")  # the first run may compile
-        report(logs, [Round(work, home, logs, number) for number in range(arguments.rounds)])
-        if arguments.profile:
-            profile(home, work / "state-profile")
+    invented_home.add_options(parser)
+    sizes = [10, 100, 1000]
+    parser.add_argument("--one-log", type=int, nargs="+", default=sizes, metavar="MB", help="sizes (10 100 1000)")
+    parser.add_argument("--idle-seconds", type=float, default=20.0, help="how long idling is watched (20)")
+    parser.add_argument("--appends", type=int, default=30, help="how many appends are waited for (30)")
+    parser.add_argument("--active", type=int, default=20, help="other sessions that are appended to meanwhile (20)")
+    searching.add_options(parser)
+    parser.add_argument("--agentsview", default=peers.REQUIREMENT, metavar="REQUIREMENT", help="or a wheel, for pip")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the results are kept (bench/results)")
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print and keep the table. Rows are told as they come, to standard error."""
+    chosen = options().parse_args(words)
+    told = machine()
+    compile_program()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="selfdistill-speed-") as directory:
+        for row in measured(Path(directory), chosen, told):
+            print("  ".join(row.texts()), file=sys.stderr, flush=True)
+            rows.append(row)
+    told += f", load {load()} at the end"
+    command = shlex.join(["python", "-m", "bench.speed", *(sys.argv[1:] if words is None else words)])
+    print(f"{told}\n{command}\n\n{table(rows)}")
+    write_table(chosen.out / "speed.csv", rows, told, command)
 
 
 if __name__ == "__main__":
