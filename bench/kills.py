@@ -65,7 +65,7 @@ def sessions(chance: random.Random) -> Iterator[tuple[str, bytes]]:
         name, content = chance.choice(originals)
         mark = f"{chance.getrandbits(32):08x}"
         content = re.sub(rb'"(uuid|parentUuid)": "[0-9a-f]{8}', b'"\\1": "' + mark.encode(), content)
-        content = content.replace(b"toolu_", b"toolu_" + mark.encode()).replace(b"call_", b"call_" + mark.encode())
+        content = re.sub(rb'"(toolu|call)_(?=[0-9a-f]{4})', b'"\\1_' + mark.encode(), content)  # not "call_id"
         content = content.replace(b"/home/mara/kettle", b"/home/mara/kettle-%d" % chance.randrange(100))
         if name.startswith("rollout-"):
             renamed = f"{name[:28]}{mark}-77aa-7cc2-9a10-5a0e4c1b2d33.jsonl"

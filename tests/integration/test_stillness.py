@@ -14,6 +14,7 @@ from selfdistill.model import Skip
 from selfdistill.service.assembly import Assembly
 from selfdistill.service.one_pass import one_pass
 from selfdistill.service.running import Selection
+from selfdistill.store import KnownLog
 from selfdistill.store.database import connect
 
 NAME = min(CLAUDE)
@@ -106,8 +107,14 @@ def test_nothing_is_read_from_the_store_where_nothing_happened(
 ) -> None:
     """A pass over still directories asks the catalogue about none of them."""
     _, made = at_rest
+    known = made.store.known
     asked: list[str] = []
-    monkeypatch.setattr(made.store, "known", lambda directory: asked.append(directory) or {})
+
+    def watched(directory: str) -> dict[str, KnownLog]:
+        asked.append(directory)
+        return known(directory)
+
+    monkeypatch.setattr(made.store, "known", watched)
     assert made.survey.full_pass() == []
     assert asked == []
 
