@@ -20,8 +20,9 @@ from selfdistill.manifest import Usage
 from selfdistill.service.asking import Asking, Tally
 from selfdistill.service.batches import Batches, Handed
 from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs, set_aside_until
+from selfdistill.service.order import newest_sessions
 from selfdistill.service.questions import DISTILLER, Question, Questions
-from selfdistill.service.running import BUGS, newest_sessions
+from selfdistill.service.running import BUGS
 from selfdistill.service.spread import Spread, spread
 from selfdistill.sources import SOURCES
 

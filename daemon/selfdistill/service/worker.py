@@ -154,11 +154,11 @@ class Worker:
         """Take over what the store says is owed: by an earlier process, or by a `run` that did not come to its end."""
         wall, now = self._wall(), time.monotonic()
         for log in self._assembly.store.pending():
-            if log.not_before is None:
+            if not log.not_before:
                 self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
             if log.id not in self._pending:
                 self._pending[log.id] = first_sight(log.changed_at, wall, now)
-                if log.not_before is not None:
+                if log.not_before:
                     self._retries[log.id] = now + log.not_before - wall
 
     def _schedule(self, now: float) -> None:
@@ -266,7 +266,7 @@ class Worker:
         for log_id in wanted - waiting.keys():
             self._pending.pop(log_id, None)
         logs = [log for log in waiting.values() if log.id in wanted]
-        with ahead_for(self._assembly, logs, lambda: self._stopping) as ahead:
+        with ahead_for(self._assembly, logs, self._alive_but_stopping) as ahead:
             for start in range(0, len(logs), ROUND_LOGS):
                 if self._stopping:
                     return
@@ -292,9 +292,13 @@ class Worker:
             self._log.info("backed_up")
 
     def _refuse_to_go_on(self) -> None:
-        self.last_tick = time.monotonic()
-        if self._stopping:
+        if self._alive_but_stopping():
             raise Stopped
+
+    def _alive_but_stopping(self) -> bool:
+        """Whether we are to end, asked while something goes on that will not go on for ever."""
+        self._working()
+        return self._stopping
 
     def _one_run(self, logs: list[PendingLog], ahead: ReadAhead | None) -> None:
         """One run of the daemon, with its manifest."""
@@ -356,13 +360,10 @@ class Worker:
         if rescued is not None and self._pending:
             return State.DEGRADED, rescued.sentence(), rescued.advice()
         health = self._health
-        if self._scanning.watch and health.why and self._has_roots():
+        any_roots = any(root.scannable for root in self._assembly.survey.roots.values())
+        if self._scanning.watch and health.why and any_roots:
             return State.DEGRADED, health.why, health.advice
         return State.WATCHING, "", ""
-
-    def _has_roots(self) -> bool:
-        """Whether there is anything that could be watched."""
-        return any(root.scannable for root in self._assembly.survey.roots.values())
 
     def _write_status(self, state: State, reason: str = "", advice: str = "") -> None:
         """The status file."""
