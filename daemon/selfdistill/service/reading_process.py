@@ -14,8 +14,9 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from selfdistill.store import ToldLesson
 
 READING_SECONDS: Final = 120.0  # of processor time for one reading, which takes 2 s if it has all of its 64 MiB to read
-MEMORY_MIB: Final = 1024  # of addresses, and so many more for each MiB that a line may be long:
-MEMORY_PER_LINE_MIB: Final = 24
+# Of addresses; the worst line of 32 MiB that we could think of (brackets) takes 1,440 MiB, one of test output 310.
+MEMORY_MIB: Final = 1024
+MEMORY_PER_LINE_MIB: Final = 24  # for each MiB that a line may be long
 # A huge log's pieces that are read before the owner has asked for them: their readings wait in its memory.
 JOB_BYTES: Final = 256 * BYTES_PER_MIB
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")  # anybody may raise their own
 JOB_READINGS: Final = 200  # a log may hold a thousand small sessions
 
 
@@ -198,8 +201,10 @@ def memory_limit_bytes(limits: Limits) -> int:
 
 
 def _bound_memory(limits: Limits) -> None:
-    """Refuse more memory than any log should need; never more than somebody else has allowed."""
+    """Refuse more memory than any log should need, and be the first to go where the machine, or systemd, has less."""
     if sys.platform == "linux":  # macOS does not keep to it
+        with suppress(OSError):
+            _OOM_SCORE.write_text("1000")
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         wanted = memory_limit_bytes(limits)
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

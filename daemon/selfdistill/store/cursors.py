@@ -39,7 +39,7 @@ _DIED: Final = """
 # A death by itself sets nothing aside: the log is read, if need be where it can harm nobody.
 _SET_ASIDE: Final = """
     SELECT CASE WHEN session <> '' THEN session ELSE session_hint END, source, directory, name, distiller, attempts,
-        not_before, last_error, skip IS 'quarantined'
+        not_before, last_error, skip IS 'quarantined', distiller LIKE '% process'
     FROM logs JOIN failures ON failures.log_id = logs.id
     WHERE gone_at IS NULL AND (not_before > 0 OR skip IS 'quarantined')
     ORDER BY not_before DESC, logs.id
@@ -67,6 +67,7 @@ class SetAside(Struct, frozen=True):
     not_before: float
     reason: str
     quarantined: bool
+    deadly: bool  # processes have died over it
 
 
 class Cursors(Part):
