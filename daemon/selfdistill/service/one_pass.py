@@ -50,7 +50,15 @@ class Pass(Struct, frozen=True):
 
 def desk_of(assembly: Assembly) -> Desk:
     """What asking works with, in this thread and on this store."""
-    return Desk(assembly.store, assembly.config, assembly.redact, assembly.model, threading.Event(), assembly.clock)
+    return Desk(
+        assembly.store,
+        assembly.config,
+        assembly.redact,
+        assembly.model,
+        threading.Event(),
+        assembly.clock,
+        assembly.places.attempts,
+    )
 
 
 def _check_space(assembly: Assembly) -> None:

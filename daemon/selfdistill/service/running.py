@@ -232,7 +232,10 @@ class Run:
     ) -> Reading | None:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
-        if log.deaths >= SUSPECT_DEATHS and not named and (left := (log.not_before or 0.0) - self._clock()) > 0:
+        left = (log.not_before or 0.0) - self._clock()
+        if (
+            log.deaths >= SUSPECT_DEATHS and not named and 0 < left <= QUARANTINE_SECONDS
+        ):  # more: the clock was set back
             self.not_before[log.id] = left  # it may have grown, but it ends whoever reads it
             return None
         now, pending = self._rest(log)

@@ -44,6 +44,8 @@ _SET_ASIDE: Final = """
     WHERE gone_at IS NULL AND (not_before > 0 OR skip IS 'quarantined')
     ORDER BY not_before DESC, logs.id
 """
+# What was noted of a model's reading goes too: nobody reads for it in a process of its own.
+_LIFT: Final = "DELETE FROM failures WHERE log_id = ? AND (distiller NOT LIKE '% process' OR distiller = 'llm process')"
 _HELD_UP: Final = """
     SELECT id FROM logs WHERE (:session IS NULL OR session = :session OR session_hint = :session)
         AND (skip = 'quarantined' OR EXISTS(SELECT 1 FROM failures WHERE log_id = logs.id AND not_before > 0))
@@ -126,9 +128,7 @@ class Cursors(Part):
                 {"session": session if session is None else storable(session)},
             )
             for (log_id,) in rows:
-                self._database.run(
-                    "DELETE FROM failures WHERE log_id = ? AND distiller NOT LIKE '% process'", (log_id,)
-                )
+                self._database.run(_LIFT, (log_id,))
                 self._database.run("UPDATE failures SET not_before = 0 WHERE log_id = ?", (log_id,))
                 self._database.run(
                     "UPDATE logs SET skip = NULL, skip_detail = '' WHERE id = ? AND skip = 'quarantined'", (log_id,)
