@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.ingest.settling import Pending, is_due
@@ -30,6 +30,13 @@ def due_logs(logs: Iterable[PendingLog], settling: Settling, now: float) -> tupl
 def suspects_last(logs: Sequence[PendingLog]) -> list[PendingLog]:
     """The logs over which no process has died, then the others: should one of those take us along, all else is done."""
     return sorted(logs, key=lambda log: log.deaths > 0)
+
+
+def rounds(logs: Sequence[PendingLog], most: int) -> Iterator[list[PendingLog]]:
+    """These logs a few at a time, at most so many; suspects last and each alone, so that nobody waits for one."""
+    others = [log for log in logs if log.deaths < SUSPECT_DEATHS]
+    yield from (others[start : start + most] for start in range(0, len(others), most))
+    yield from ([log] for log in logs if log.deaths >= SUSPECT_DEATHS)
 
 
 def newest_sessions(logs: Sequence[PendingLog], limit: int) -> tuple[list[PendingLog], int]:

@@ -18,6 +18,7 @@ from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
 from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
+from selfdistill.service.order import rounds
 from selfdistill.service.pausing import Pause
 from selfdistill.service.pipeline import Stopped
 from selfdistill.service.running import Progress, Run, Selection, manifest
@@ -267,10 +268,10 @@ class Worker:
             self._pending.pop(log_id, None)
         logs = [log for log in waiting.values() if log.id in wanted]
         with ahead_for(self._assembly, logs, self._alive_but_stopping) as ahead:
-            for start in range(0, len(logs), ROUND_LOGS):
+            for few in rounds(logs, ROUND_LOGS):
                 if self._stopping:
                     return
-                self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]), ahead)
+                self._one_run(self._still_quiet(few), ahead)
                 self._teller.at_once()
                 self._working()
 
