@@ -232,10 +232,8 @@ class Run:
     ) -> Reading | None:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
-        left = (log.not_before or 0.0) - self._clock()
-        if (
-            log.deaths >= SUSPECT_DEATHS and not named and 0 < left <= QUARANTINE_SECONDS
-        ):  # more: the clock was set back
+        left = (log.not_before or 0.0) - self._clock()  # more than we ever set: the clock was set back
+        if log.deaths >= SUSPECT_DEATHS and not named and 0 < left <= QUARANTINE_SECONDS:
             self.not_before[log.id] = left  # it may have grown, but it ends whoever reads it
             return None
         now, pending = self._rest(log)

@@ -313,8 +313,8 @@ MUTANTS: Final = (
     Mutant(
         "let a log that ends processes be read again when it grows",
         "service/running.py",
-        "not named and 0 < left <= QUARANTINE_SECONDS:",
-        "named and left > 0:",
+        "not named and 0 < left <= QUARANTINE_SECONDS",
+        "named and left > 0",
         (f"{POISON}::test_growth_does_not_lift_it",),
     ),
 )
