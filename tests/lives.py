@@ -175,6 +175,8 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [path for path in paths if path and path not in sys.path]  # what is imported from now on
+    if first := os.environ.get("SELFDISTILL_TESTS_IMPORT"):  # what an interpreter would import as `sitecustomize`
+        __import__(first)
     for stream, path in ((0, os.devnull), (1, request["stdout"]), (2, request["stderr"])):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, stream)

@@ -162,6 +162,11 @@ class Places(Struct, frozen=True):
         return self.state / "hints"
 
     @property
+    def attempts(self) -> Path:
+        """Directory in which each process notes which log it is reading."""
+        return self.state / "attempts"
+
+    @property
     def spool(self) -> Path:
         """Directory in which hooks note what they have told."""
         return self.state / "spool"

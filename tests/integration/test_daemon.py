@@ -382,7 +382,15 @@ class TestTheProcess:
             assert time.monotonic() - begun < 2
         assert home.status()["state"] == "stopped"
         left = sorted(path.name for path in home.state.iterdir())
-        assert left == [".initialised", "daemon.lock", "hints", "lessons.db", "lessons.db.lock", "status.toml"]
+        assert left == [
+            ".initialised",
+            "attempts",
+            "daemon.lock",
+            "hints",
+            "lessons.db",
+            "lessons.db.lock",
+            "status.toml",
+        ]
         home.command("status", expect=3)
 
     def test_in_the_middle_of_a_huge_log_it_ends_within_5_seconds(self, tmp_path: Path) -> None:

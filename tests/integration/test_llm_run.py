@@ -12,6 +12,9 @@ import pytest
 
 from invented import LONG_AGO, Claude, put, state_of
 from llm_homes import KEY, LESSON, OPERATION, WORDS, Kitchen, boiling, kitchen, with_failure
+from selfdistill.distill.merging import derive
+from selfdistill.service.order import SUSPECT_DEATHS
+from selfdistill.store import Store
 from selfdistill.store.spending import LEASE_SECONDS
 from support.messages_server import Misbehaviour, Reply
 
@@ -226,6 +229,21 @@ class TestTrouble:
         told = place.model()
         assert (told["state"], told["owed_sessions"]) == (state, 1)
         assert len(place.server.calls()) == calls, "a second run waits, or leaves the quarantined session alone"
+
+    def test_deadly_session_is_set_aside(self, place: Kitchen) -> None:
+        """A session over which processes died that read it for the model is not asked about, until `retry`."""
+        with_failure(place.home)
+        place.configure(mode="off")
+        place.manifest()
+        with Store.open(state_of(place.home) / "lessons.db", derive=derive) as store:
+            for log in store.present():
+                store.note_death(log.id, "llm", "died", 0.0, least=SUSPECT_DEATHS)
+        place.configure()
+        place.manifest()
+        assert place.server.calls() == []
+        place.run("retry", "--all")
+        place.manifest()
+        assert place.server.calls()
 
     @pytest.mark.parametrize("step", [Misbehaviour.BAD, Misbehaviour.LARGE])
     def test_refused_session_is_set_aside(self, place: Kitchen, step: Misbehaviour) -> None:

@@ -24,7 +24,7 @@ from selfdistill.store import Delivery, Store
 
 HELPERS = 2
 MIB = 1024 * 1024
-KILLS = 3
+KILLS = 2
 EVERYTHING = Selection(limit=0)
 _PROGRAM = """
 import sys, pathlib
@@ -216,8 +216,9 @@ def wait_until(happened: Callable[[], bool], seconds: float = 10.0) -> bool:
 class TestEnding:
     """Nothing is left behind."""
 
-    def test_killed_at_any_moment(self, place: Path) -> None:
-        """A pass that is killed at any moment loses and doubles nothing, and its helpers are gone with it."""
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    def test_ended_at_any_moment(self, place: Path, number: signal.Signals) -> None:
+        """A pass that is ended at any moment loses and doubles nothing, and its helpers are gone with it."""
         home = place / "home"
         many(home)
         distil(home, place / "one")
@@ -228,12 +229,13 @@ class TestEnding:
                 [sys.executable, "-c", _PROGRAM, str(home), str(Path(__file__).parents[1])],
                 env=environment_of(home),
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
             assert process.stdout is not None
             for _ in range(dice.randrange(20)):
                 process.stdout.readline()
             started += (found := children_of(process.pid))
-            process.kill()
+            process.send_signal(number)
             process.wait()
             process.stdout.close()
             assert wait_until(lambda found=found: not any(map(is_there, found)))  # type: ignore[misc]

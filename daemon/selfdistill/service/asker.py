@@ -100,7 +100,9 @@ class AskerThread:
             return min(LONGEST_SLEEP_SECONDS, patient_until - now)
         if due or store.open_batches() or store.open_submissions(now) or store.unapplied_answers():
             started, run = now, new_run_id()
-            desk = Desk(store, assembly.config, assembly.redact, model, self._stop, assembly.clock)
+            desk = Desk(
+                store, assembly.config, assembly.redact, model, self._stop, assembly.clock, assembly.places.attempts
+            )
             asked = ask_model(desk, due[:ROUND_LOGS], run)
             self._record(asked, store, run, started)
             if len(due) > ROUND_LOGS and not asked.tally.left:

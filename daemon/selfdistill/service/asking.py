@@ -37,7 +37,9 @@ from selfdistill.distill.llm.prices import cost
 from selfdistill.errors import CursorMoved, LogProblem
 from selfdistill.ingest.naming import printable
 from selfdistill.model import Lesson
+from selfdistill.service.attempts import DIED
 from selfdistill.service.model_access import ModelAccess, keep_patience, load_patience
+from selfdistill.service.order import SUSPECT_DEATHS
 from selfdistill.service.pipeline import Stopped as PipelineStopped
 from selfdistill.service.questions import DISTILLER, Applied, Question, judged, note_shown
 from selfdistill.service.running import BUGS, QUARANTINE_SECONDS, what_broke
@@ -156,6 +158,9 @@ class Asking:
 
     def question(self, log: PendingLog, share: float = 1.0) -> Question | Commit | None:
         """What to ask about a log; None if it cannot be read now, which is noted for another time."""
+        if log.deaths >= SUSPECT_DEATHS:
+            self.set_aside(log, f"{DIED}, {log.deaths} times in a row", QUARANTINE_SECONDS)
+            return None
         try:
             return self._questions.about(log, self._model.name, share=share)
         except LogProblem as problem:

@@ -15,6 +15,7 @@ from selfdistill.errors import SelfdistillError, StoreCorrupt
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.recall.cues import VERSION, cues
 from selfdistill.recall.effects import ignored
+from selfdistill.service.attempts import NOT_NOTED, Attempts, count_deaths
 from selfdistill.service.model_access import ModelAccess, model_access
 from selfdistill.service.pipeline import Pipeline
 from selfdistill.service.state_directory import prepare_state_directory
@@ -97,9 +98,11 @@ def assemble(
     else:
         prepare_state_directory(places.state)
         store, rescued = open_or_rescue(places, clock)
+        count_deaths(store, places.attempts)
     distiller = HeuristicDistiller(redact)
     sources = {source.name: source for source in agents}
-    pipeline = Pipeline(store, distiller, sources, config, stopped)
+    attempts = NOT_NOTED if rehearsal else Attempts(places.attempts)
+    pipeline = Pipeline(store, distiller, sources, config, stopped, attempts)
     survey = Survey(store, watched_sources(agents, config, home, environment), clock, distiller.name)
     return Assembly(
         config=config,

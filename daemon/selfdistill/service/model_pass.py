@@ -18,14 +18,18 @@ from selfdistill.distill.llm.prices import cost, is_cached
 from selfdistill.errors import LogProblem
 from selfdistill.manifest import Usage
 from selfdistill.service.asking import Asking, Tally
+from selfdistill.service.attempts import Attempts
 from selfdistill.service.batches import Batches, Handed
 from selfdistill.service.model_access import HEURISTIC, ModelAccess, owed_logs, set_aside_until
+from selfdistill.service.order import newest_sessions
 from selfdistill.service.questions import DISTILLER, Question, Questions
-from selfdistill.service.running import BUGS, newest_sessions
+from selfdistill.service.running import BUGS
 from selfdistill.service.spread import Spread, spread
 from selfdistill.sources import SOURCES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from selfdistill.config import Config
     from selfdistill.privacy.redaction import Redactor
     from selfdistill.service.running import Selection
@@ -43,11 +47,12 @@ class Desk(Struct, frozen=True):
     model: ModelAccess
     stop: threading.Event
     clock: Callable[[], float]
+    attempts: Path  # where is noted which log is being read
 
     def questions(self) -> Questions:
         """What makes questions on this desk."""
         sources = {source.name: source for source in SOURCES}
-        return Questions(self.store, sources, self.config, self.redact, self.stop.is_set)
+        return Questions(self.store, sources, self.config, self.redact, self.stop.is_set, Attempts(self.attempts))
 
 
 class Asked(Struct):

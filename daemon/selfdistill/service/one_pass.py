@@ -23,9 +23,10 @@ from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.backfill import PROCESSES_FROM_BYTES, ahead_for
 from selfdistill.service.lifecycle import try_lock
 from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, mode_of, usage_of
+from selfdistill.service.order import due_logs, newest_sessions
 from selfdistill.service.pipeline import BYTES_PER_MIB
 from selfdistill.service.recognising import logs_of, source_of
-from selfdistill.service.running import Progress, Run, Selection, due_logs, manifest, new_run_id, newest_sessions
+from selfdistill.service.running import Progress, Run, Selection, manifest, new_run_id
 from selfdistill.service.spool import take_in
 from selfdistill.service.status import State, write
 from selfdistill.service.watched import watched_sources
@@ -49,7 +50,15 @@ class Pass(Struct, frozen=True):
 
 def desk_of(assembly: Assembly) -> Desk:
     """What asking works with, in this thread and on this store."""
-    return Desk(assembly.store, assembly.config, assembly.redact, assembly.model, threading.Event(), assembly.clock)
+    return Desk(
+        assembly.store,
+        assembly.config,
+        assembly.redact,
+        assembly.model,
+        threading.Event(),
+        assembly.clock,
+        assembly.places.attempts,
+    )
 
 
 def _check_space(assembly: Assembly) -> None:

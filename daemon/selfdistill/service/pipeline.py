@@ -13,14 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from selfdistill.distill.base import Batch, Distillate, Distiller
-from selfdistill.errors import LogProblem
+from selfdistill.errors import LogProblem, SelfdistillError
 from selfdistill.ingest.identity import Sameness, judge
 from selfdistill.ingest.reading import Lines, OpenLog, open_log
 from selfdistill.model import Cursor, Event, Finding, Mishap, Proof, Session, Skip, Turn
 from selfdistill.privacy.redaction import Redactor
 from selfdistill.projects import normalised_remote, resolve
+from selfdistill.service.attempts import NOT_NOTED, Attempts
 from selfdistill.service.exclusion import is_excluded
 from selfdistill.service.judging import Told, Watch
+from selfdistill.service.running import BUGS
 from selfdistill.store import Commit, Mark, PendingLog, ProjectRef, counted_session
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ PIECE_BYTES: Final = 64 * BYTES_PER_MIB
 
 class Stopped(Exception):
     """The process is to end; what was read since the last commit is dropped and read again."""
+
+
+# How a reading may end while this process goes on as it should; whatever else ends it counts as a death.
+FORESEEN: Final = (SelfdistillError, Stopped, KeyboardInterrupt, SystemExit, *BUGS)
 
 
 class Reading(Struct, frozen=True):
@@ -81,12 +87,14 @@ class Pipeline:
         sources: Mapping[str, Source],
         config: Config,
         stopped: Callable[[], bool] = lambda: False,
+        attempts: Attempts = NOT_NOTED,
     ) -> None:
-        self._stopped = stopped
+        self.stopped = stopped
+        self.attempts = attempts
         self._store = store
         self._distiller = distiller
         self._sources = sources
-        self._config = config
+        self.config = config
         self._projects: dict[tuple[str, str], ProjectRef] = {}
         self._redact = Redactor(config.privacy.extra_patterns)
         self._places = CleanPlaces(self._redact)
@@ -106,12 +114,13 @@ class Pipeline:
         says.
         """
         before = before or self._store.cursor(log.id, self._distiller.name)
-        try:
+        with self.attempts.at(log, self.distiller, FORESEEN):
+            try:
+                return self._read(log, before, again=again, at_rest=at_rest)
+            except LogProblem as problem:
+                if problem.reason != Skip.UNSETTLED:
+                    raise
             return self._read(log, before, again=again, at_rest=at_rest)
-        except LogProblem as problem:
-            if problem.reason != Skip.UNSETTLED:
-                raise
-        return self._read(log, before, again=again, at_rest=at_rest)
 
     def _read(self, log: PendingLog, before: Cursor | None, *, again: bool, at_rest: bool) -> Reading:
         """What reading gives, if the log stays as it is meanwhile."""
@@ -119,7 +128,7 @@ class Pipeline:
         with open_log(log.path, source.layout) as opened:
             start = self._start(before, opened, again=again)
             parser = source.open(log.path, start.parser_state)
-            limits = self._config.limits
+            limits = self.config.limits
             lines = Lines(
                 opened,
                 start.proof,
@@ -127,7 +136,7 @@ class Pipeline:
                 longest_line=int(limits.max_line_mib * BYTES_PER_MIB),
             )
             purged = self._store.purged_until(log.id)
-            piece = Piece(lines, parser, self._places, self._stopped, at_rest=at_rest, purged=purged)
+            piece = Piece(lines, parser, self._places, self.stopped, at_rest=at_rest, purged=purged)
             watch = Watch(self._store, Counted(piece, log))
             distillate = self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), start.carry)
             proof = lines.proof
@@ -176,12 +185,12 @@ class Pipeline:
         session = self._store.counted_session_of(log.id)
         cursor = self._store.cursor(log.id, self._distiller.name) or Cursor(Proof())
         source = self._sources[log.source]
-        with open_log(log.path, source.layout) as opened:
+        with self.attempts.at(log, self.distiller, FORESEEN), open_log(log.path, source.layout) as opened:
             if judge(cursor.proof, opened.proof(cursor.proof.offset)) in {Sameness.REWRITTEN, Sameness.REPLACED}:
                 raise LogProblem(f"{log.path} was rewritten.", "Nothing to do: it is read anew.", reason=Skip.GONE)
             parser = source.open(log.path, None)
-            lines = Lines(opened, longest_line=int(self._config.limits.max_line_mib * BYTES_PER_MIB))
-            piece = Piece(lines, parser, self._places, self._stopped, at_rest=True, end=cursor.proof.offset)
+            lines = Lines(opened, longest_line=int(self.config.limits.max_line_mib * BYTES_PER_MIB))
+            piece = Piece(lines, parser, self._places, self.stopped, at_rest=True, end=cursor.proof.offset)
             watch = Watch(self._store, lambda: session)
             self._distiller.distill(Batch(piece.events(), lambda: piece.session, watch.see), None)
             return cursor, watch.counts()
@@ -229,7 +238,7 @@ class Pipeline:
         """Why nothing of a log is learned, if so: another program's doing, a project to leave alone, no words."""
         if piece.session.ignored:
             return Skip.MACHINE_RUN
-        if is_excluded({piece.session.cwd, *piece.cwds}, self._config.privacy.exclude):
+        if is_excluded({piece.session.cwd, *piece.cwds}, self.config.privacy.exclude):
             return Skip.EXCLUDED
         follows_session = start.carry is None and start.proof.offset > 0
         blank = not distillate.events and distillate.carry == self._blank and not follows_session

@@ -27,6 +27,7 @@ from selfdistill.distill.llm.shown import Beginning, beginnings, joined, repeate
 from selfdistill.distill.llm.transcript import Episode, chronicle
 from selfdistill.distill.merging import DISPUTED
 from selfdistill.model import Action, Finding, Polarity, Trigger
+from selfdistill.service.attempts import NOT_NOTED, Attempts
 from selfdistill.service.pipeline import Pipeline, Reading
 from selfdistill.store import Commit, ProjectRef
 from selfdistill.store.part import storable
@@ -103,13 +104,14 @@ class Questions:
         config: Config,
         redact: Redactor,
         stopped: Callable[[], bool] = lambda: False,
+        attempts: Attempts = NOT_NOTED,
     ) -> None:
         self._store = store
         self._redact = redact
         self._budget_tokens = config.llm.budget_tokens
         # A lone surrogate could be neither sent nor stored.
         self._chronicler = Chronicler(lambda text: redact(storable(text)))
-        self._pipeline = Pipeline(store, self._chronicler, sources, config, stopped)
+        self._pipeline = Pipeline(store, self._chronicler, sources, config, stopped, attempts)
         self._expected: dict[bytes, set[bytes]] = {}
 
     def about(self, log: PendingLog, model: str, *, share: float = 1.0) -> Question | Commit:
@@ -117,7 +119,10 @@ class Questions:
 
         `share` of the token budget is used. Raises LogProblem if the log cannot be read, and pipeline.Stopped.
         """
-        reading = self._pipeline.read(log)
+        try:
+            reading = self._pipeline.read(log)
+        finally:
+            self._pipeline.attempts.rest()
         work = msgspec.structs.replace(reading.work, second=True, skip=None)
         episodes = self._chronicler.episodes
         if reading.work.skip is not None or not episodes:

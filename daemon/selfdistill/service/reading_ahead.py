@@ -1,27 +1,25 @@
 """Reading on several cores: other processes read and distill ahead, this one takes their readings in order and commits.
 
 A `ReadAhead` gives exactly what `Pipeline.read` gives. Whatever does not fit what is asked for by the time it is asked
-for (another cursor, a project that was decided otherwise, a session that lessons were told in, a process that died) is
-read here instead, so that the result never depends on who has read. Processes, not threads: parsing holds the
-interpreter's lock. The store stays one process's: the others know neither its path nor its lock.
+for (another cursor, a project that was decided otherwise, a session that lessons were told in) is read here instead, so
+that the result never depends on who has read; but not the log over which a process has died (`isolating`). Processes,
+not threads: parsing holds the interpreter's lock. The store stays one process's: the others know neither its path nor
+its lock.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Final
 
 from selfdistill.service.backfill import is_plain
 from selfdistill.service.pipeline import Reading, Stopped
+from selfdistill.service.reading_owner import PATIENCE_SECONDS, STOP_LOOK_SECONDS, Helper, holds, session_of
 from selfdistill.service.reading_process import Job, Reply, Start
-from selfdistill.store import counted_session
+from selfdistill.service.running import Suspect
 
 if TYPE_CHECKING:
     from selfdistill.config import Config
@@ -30,50 +28,6 @@ if TYPE_CHECKING:
     from selfdistill.store import PendingLog, Store
 
 MOST_AHEAD: Final = 64  # logs whose readings may wait in memory
-MOST_QUEUED: Final = 2  # jobs at one process: one that it works at, one that it finds when that is done
-STOP_LOOK_SECONDS: Final = 0.2  # between two looks at whether we are to end
-_COMMAND: Final = "from selfdistill.service.reading_process import main; main()"
-
-
-class Helper:
-    """One process that reads for us; `jobs` are those it still owes replies to."""
-
-    def __init__(self, start: Start) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # -P: the directory we were started in is no place to import from.
-            self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-P", "-c", _COMMAND, str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
-        self.connection = Connection(ours.detach())
-        self.jobs: dict[int, Job] = {}
-        self.connection.send(start)
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
-
-    def takes(self, job: Job) -> bool:
-        """Whether a job can be sent without waiting: a large one only to a process that listens, lest both sides send.
-
-        A job without a cursor is smaller than what the kernel keeps for a reader that is busy.
-        """
-        return not self.jobs or (job.before is None and len(self.jobs) < MOST_QUEUED)
-
-    def send(self, job: Job) -> None:
-        """Hand a job over."""
-        self.jobs[job.number] = job
-        self.connection.send(job)
-
-    def close(self) -> None:
-        """End the process at once; what it was reading is read again."""
-        self.connection.close()
-        self._process.kill()
-        self._process.wait()
 
 
 class ReadAhead:
@@ -93,6 +47,7 @@ class ReadAhead:
         self._replies: dict[int, deque[Reply]] = {}  # by number of the job
         self._count = 0
         self._current = 0  # the log that was asked for last
+        self._deadly: set[int] = set()  # logs over which a helper has ended, or hung
         self.read_here = 0  # readings that were made here although a helper had been asked
 
     def expect(self, logs: Sequence[PendingLog], at_rest: Callable[[PendingLog], bool], *, again: bool) -> None:
@@ -104,7 +59,10 @@ class ReadAhead:
         self._hand_out()
 
     def read(self, log: PendingLog, *, again: bool, at_rest: bool, before: Cursor | None) -> Reading:
-        """What `Pipeline.read` gives, which also says what is raised; and Stopped."""
+        """What `Pipeline.read` gives, which also says what is raised; and Stopped.
+
+        Raises Suspect if the process that was to read this log has ended over it: then it is not read here.
+        """
         if log.id != self._current:
             self._forget(self._current)
             self._current = log.id
@@ -116,28 +74,21 @@ class ReadAhead:
         self._hand_out()
         if job and reply and reply.last:
             self._forget(log.id)
-        if reply and reply.reading and self._holds(reply, again=again, at_rest=at_rest, before=before, job=job):
+        if log.id in self._deadly or (reply and reply.exhausted):
+            self._forget(log.id)
+            raise Suspect
+        fits = job and job.at_rest == at_rest and reply and holds(self._store, reply, again=again, before=before)
+        if job and reply and reply.reading and fits and not self._differs(job, reply.reading):
             return reply.reading
         self.read_here += job is not None
         self._forget(log.id)
         return self._pipeline.read(log, again=again, at_rest=at_rest, before=before)
 
-    def _holds(self, reply: Reply, *, again: bool, at_rest: bool, before: Cursor | None, job: Job | None) -> bool:
-        """Whether a reading is the one that reading here and now would give."""
-        reading = reply.reading
-        if (
-            reading is None
-            or job is None
-            or (job.at_rest, reading.work.restart, reading.work.before) != (at_rest, again, before)
-        ):
-            return False
-        if any(self._store.remember_project(cwd, *decided) != decided for cwd, decided in reply.decided.items()):
-            return False
-        log = reading.log
-        if self._store.purged_until(log.id) != job.purged:
-            return False
-        session = counted_session(reading.work.session, log.session, log.session_hint, os.fsencode(log.path))
-        return not self._store.told_in(session)
+    def _differs(self, job: Job, reading: Reading) -> bool:
+        """Whether something was purged since the job was handed over, or told in the session, which no helper knows."""
+        if self._store.purged_until(job.log.id) != job.purged:
+            return True
+        return bool(self._store.told_in(session_of(reading)))
 
     def _job(self, log: PendingLog, before: Cursor | None, *, again: bool, at_rest: bool) -> Job:
         """What to hand over for a log."""
@@ -163,6 +114,7 @@ class ReadAhead:
                 try:
                     helper.send(job)
                 except ConnectionError:
+                    helper.jobs.pop(job.number)  # it never got so far
                     self._lost(helper)
                     break
                 self._jobs[job.log.id] = job
@@ -187,19 +139,22 @@ class ReadAhead:
         if self._stopped():
             raise Stopped
         ready = wait([helper.connection for helper in self._helpers], STOP_LOOK_SECONDS)
+        silent = [one for one in self._helpers if one.jobs and one.connection not in ready]
+        for helper in [one for one in silent if one.silent_seconds > PATIENCE_SECONDS]:
+            self._lost(helper)
         for helper in [one for one in self._helpers if one.connection in ready]:
             try:
-                reply: Reply = helper.connection.recv()
+                reply = helper.receive()
             except (EOFError, ConnectionError):
                 self._lost(helper)
                 continue
-            if reply.last:
-                helper.jobs.pop(reply.number, None)
             if reply.number in self._replies:  # else nobody wants it any more
                 self._replies[reply.number].append(reply)
 
     def _lost(self, helper: Helper) -> None:
-        """A helper has died (killed, out of memory, broken by a log): what it owed is read here."""
+        """A helper has died or hangs: the log it was at is suspect, what else it owed is read here."""
+        if helper.ready:  # else it is the process that could not start
+            self._deadly.update(job.log.id for job in list(helper.jobs.values())[:1])
         helper.close()
         self._helpers.remove(helper)
 

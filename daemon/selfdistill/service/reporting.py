@@ -24,7 +24,7 @@ from selfdistill.service.status import Root as RootStatus
 if TYPE_CHECKING:
     from selfdistill.errors import SelfdistillError
     from selfdistill.service.assembly import Assembly
-    from selfdistill.store import PendingLog, SourceCensus, Standing
+    from selfdistill.store import SetAside, SourceCensus, Standing
 
 SILENT_SESSIONS: Final = 50  # as many sessions without a single lesson are no accident
 DRIFT_SHARE: Final = 0.05  # of a source's records; more unknown ones than that and the format has changed
@@ -41,7 +41,7 @@ class Figures(Struct, frozen=True):
 
     sources: dict[str, Source]
     absent: list[str]
-    quarantined: list[PendingLog]
+    quarantined: list[SetAside]
     outdated: int
     standing: Standing
     recall: Recall
@@ -55,7 +55,8 @@ def figures(assembly: Assembly) -> Figures:
     begun = time.monotonic()
     store = assembly.store
     sources, absent = _sources(assembly)
-    quarantined = [log for log in store.present() if log.skip is Skip.QUARANTINED] if _any_quarantined(sources) else []
+    aside = store.set_aside() if _any_quarantined(sources) else []
+    quarantined = list({one.path: one for one in reversed(aside) if one.quarantined}.values())
     outdated = store.outdated(assembly.distiller.name, assembly.distiller.version)
     standing = store.standing()
     model = model_status(store, assembly.model, assembly.clock())
@@ -101,8 +102,8 @@ def snapshot(
         model=known.model,
         quarantined_sessions=len(known.quarantined),
         quarantined=[
-            Quarantined(log.session or log.session_hint, _QUARANTINE, moment(log.not_before))
-            for log in known.quarantined[:_MOST_QUARANTINED]
+            Quarantined(one.session, one.reason if one.deadly else _QUARANTINE, moment(one.not_before))
+            for one in known.quarantined[:_MOST_QUARANTINED]
         ],
         outdated_sessions=known.outdated,
         pending_lessons=known.standing.pending,

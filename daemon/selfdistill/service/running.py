@@ -6,7 +6,7 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,9 +18,11 @@ from selfdistill.ingest.naming import printable
 from selfdistill.ingest.settling import Pending, is_due, looked_at
 from selfdistill.manifest import Manifest, ManifestLesson, Usage
 from selfdistill.model import Cursor, Lesson, Skip, Turn
+from selfdistill.service.order import SUSPECT_DEATHS, session_of, suspects_last
 
 if TYPE_CHECKING:
     from selfdistill.config import Settling
+    from selfdistill.service.isolating import Isolation
     from selfdistill.service.pipeline import Pipeline, Reading
     from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.store import PendingLog, Store
@@ -41,6 +43,10 @@ BUGS: Final = (
     AssertionError,
     InternalError,
 )
+
+
+class Suspect(Exception):
+    """A process has ended over this log: it is to be read in one of its own."""
 
 
 class Selection(Struct, frozen=True):
@@ -104,6 +110,9 @@ class Run:
         self._settling = settling
         self._clock = clock
         self._reader = ahead or pipeline
+        self._isolation: Isolation | None = None
+        self._suspects: set[int] = set()  # logs over which a process has ended in this run
+        self._tell: Callable[[], None] = lambda: None
         self._ahead = ahead
         self._batch: list[Reading] = []
         self._batch_began = 0.0
@@ -129,21 +138,35 @@ class Run:
         the modification times say.
         """
         self._quiet = quiet or {}
+        logs = suspects_last(logs)
         if self._ahead:
-            self._ahead.expect(logs, lambda log: self._at_rest(log, selection), again=selection.again)
+            harmless = [log for log in logs if log.deaths < SUSPECT_DEATHS]
+            self._ahead.expect(harmless, lambda log: self._at_rest(log, selection), again=selection.again)
         progress = Progress(total=len(logs))
+        self._tell = lambda: self._tell_of(progress, on_progress)
+        try:
+            self._process(logs, selection, progress)
+        finally:
+            self._pipeline.attempts.rest()
+            if self._isolation:
+                self._isolation.close()
+
+    def _process(self, logs: Sequence[PendingLog], selection: Selection, progress: Progress) -> None:
+        """Distill the logs, telling of each piece."""
         for position, log in enumerate(logs):
             if self._is_enough(log, selection):
                 self.not_looked_at = logs[position:]
                 break
             progress.path = str(log.path)
+            if log.deaths:
+                self.flush()  # should it take us along, nothing else is lost
             for _ in self._pieces(log, selection):  # a huge log has many: whoever watches sees it go on
-                self._tell(progress, on_progress)
+                self._tell()
             progress.done += 1
-            self._tell(progress, on_progress)
+            self._tell()
         self.flush()
 
-    def _tell(self, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
+    def _tell_of(self, progress: Progress, on_progress: Callable[[Progress], None] | None) -> None:
         """Let whoever draws it know how far the run has come."""
         progress.bytes_read = self.report.bytes_read
         progress.lessons = len(self.report.created)
@@ -156,7 +179,7 @@ class Run:
         Only here where a project is asked for: which one a session belongs to, only reading it tells.
         """
         full = selection.project and 0 < selection.limit <= len(self._taken)
-        return bool(full) and _session_of(log) not in self._taken
+        return bool(full) and session_of(log) not in self._taken
 
     def _pieces(self, log: PendingLog, selection: Selection) -> Iterator[None]:
         """One log, piece by piece; stops after each that is not the last.
@@ -168,7 +191,7 @@ class Run:
             reading = self._read(log, selection, again=again, before=before)
             if reading is None:
                 return
-            self._taken.add(_session_of(log))
+            self._taken.add(session_of(log))
             if not self._batch:
                 self._batch_began = self._clock()
             self._batch.append(reading)
@@ -209,15 +232,21 @@ class Run:
     ) -> Reading | None:
         """What to commit of a log now; None if there is nothing, and the ledger says why."""
         named = bool(selection.paths)
+        left = (log.not_before or 0.0) - self._clock()  # more than we ever set: the clock was set back
+        if log.deaths >= SUSPECT_DEATHS and not named and 0 < left <= QUARANTINE_SECONDS:
+            self.not_before[log.id] = left  # it may have grown, but it ends whoever reads it
+            return None
         now, pending = self._rest(log)
         at_rest = self._at_rest(log, selection)
         try:
-            reading = self._reader.read(log, again=again, at_rest=at_rest, before=before)
+            reading = self._attempt(log, again=again, at_rest=at_rest, before=before)
         except LogProblem as problem:
             self._refuse(log, problem)
             return None
         except BUGS as error:
-            self._fail(log, error)
+            self._fail(log, what_broke(error))
+            return None
+        if reading is None:
             return None
         if selection.project and not self._belongs(reading, selection.project):
             return None
@@ -225,6 +254,30 @@ class Run:
         if not settled:
             self._unsettled(log, reading)
         return reading if settled else None
+
+    def _attempt(self, log: PendingLog, *, again: bool, at_rest: bool, before: Cursor | None) -> Reading | None:
+        """Read a log where it can do no harm; None if it has done some, which is noted."""
+        if log.deaths < SUSPECT_DEATHS and log.id not in self._suspects:
+            try:
+                return self._reader.read(log, again=again, at_rest=at_rest, before=before)
+            except Suspect:
+                self._suspects.add(log.id)
+        return self._isolated(log, again=again, at_rest=at_rest, before=before)
+
+    def _isolated(self, log: PendingLog, *, again: bool, at_rest: bool, before: Cursor | None) -> Reading | None:
+        """Read a log in a process of its own; None if that showed what is wrong with it."""
+        # 2 MiB that a daemon at rest does not need.
+        from selfdistill.service.isolating import Broken, Isolation, Poison  # noqa: PLC0415
+
+        self.flush()
+        self._isolation = self._isolation or Isolation(self._store, self._pipeline)
+        try:
+            return self._isolation.read(log, again=again, at_rest=at_rest, before=before, waiting=self._tell)
+        except Broken as broken:
+            self._fail(log, str(broken))
+        except Poison as poison:
+            self._condemn(log, str(poison))
+        return None
 
     def flush(self) -> None:
         """Commit what was read."""
@@ -278,9 +331,8 @@ class Run:
             self.report.failed[str(log.path)] = problem.message
         self._store.skip(log.id, Skip(problem.reason), problem.message)
 
-    def _fail(self, log: PendingLog, error: Exception) -> None:
+    def _fail(self, log: PendingLog, what: str) -> None:
         """A log that breaks us: tried again a few times, then quarantined with its reason."""
-        what = what_broke(error)
         self.report.failed[str(log.path)] = what
         attempts = self._store.fail(log.id, self._pipeline.distiller, what, self._clock() + RETRY_SECONDS)
         self.not_before[log.id] = RETRY_SECONDS
@@ -288,39 +340,22 @@ class Run:
             self.not_before[log.id] = QUARANTINE_SECONDS
             self._store.skip(log.id, Skip.QUARANTINED, what)
 
+    def _condemn(self, log: PendingLog, how: str) -> None:
+        """A log that ends whatever process reads it: quarantined at once, also when it grows."""
+        session = log.session or log.session_hint
+        what = f"{how}; `selfdistill retry {session or '--all'}` tries once more, in a process of its own"
+        self.report.failed[str(log.path)] = what
+        self.not_before[log.id] = QUARANTINE_SECONDS
+        until = self._clock() + QUARANTINE_SECONDS
+        with self._store.transaction():
+            self._store.note_death(log.id, self._pipeline.distiller, what, until, least=SUSPECT_DEATHS)
+            self._store.skip(log.id, Skip.QUARANTINED, what)
+
 
 def what_broke(error: Exception) -> str:
     """Which error came from where, without its words: they may hold what a log says."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
-
-
-def due_logs(logs: Iterable[PendingLog], settling: Settling, now: float) -> tuple[list[PendingLog], list[PendingLog]]:
-    """The logs whose time has come, and those that have not settled or failed lately; both in the order given."""
-    due = []
-    waiting = []
-    for log in logs:
-        pending = Pending(min(log.changed_at, now), min(log.pending_since or now, now), log.turn)
-        if is_due(pending, settling, now) and (log.not_before is None or log.not_before <= now):
-            due.append(log)
-        else:
-            waiting.append(log)
-    return due, waiting
-
-
-def newest_sessions(logs: Sequence[PendingLog], limit: int) -> tuple[list[PendingLog], int]:
-    """The logs of the `limit` newest sessions (0: all), and how many sessions are left for later."""
-    sessions: dict[tuple[str, str], list[PendingLog]] = {}
-    for log in logs:
-        sessions.setdefault(_session_of(log), []).append(log)
-    ordered = sorted(sessions.values(), key=lambda group: -max(log.stat.mtime_ns for log in group))
-    taken = ordered if limit <= 0 else ordered[:limit]
-    return [log for group in taken for log in group], len(ordered) - len(taken)
-
-
-def _session_of(log: PendingLog) -> tuple[str, str]:
-    """What groups the logs of one session before they are read."""
-    return log.source, log.session or log.session_hint or str(log.path)
 
 
 def new_run_id() -> str:

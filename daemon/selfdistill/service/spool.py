@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from selfdistill.errors import LogProblem
+from selfdistill.service.order import SUSPECT_DEATHS
 from selfdistill.service.running import BUGS
 from selfdistill.store import Absorbed, Delivery
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from selfdistill.model import Cursor
     from selfdistill.service.assembly import Assembly
-    from selfdistill.store import Store
+    from selfdistill.store import PendingLog, Store
 
 MOST_BYTES: Final = 1024 * 1024  # of a file; a session that was told 5,000 lessons would have so much
 MOST_FILES: Final = 1000  # taken in at once; the others wait for the next pass
@@ -71,13 +73,22 @@ def absorb(store: Store, spool: Path, distiller: str, *, keep: bool = False) -> 
 
 def look_back(assembly: Assembly) -> None:
     """Read logs again that were read before a delivery in their session was known, to judge it."""
-    for log in assembly.store.to_look_back():
-        try:
-            cursor, counts = assembly.pipeline.look_back(log)
-        except (LogProblem, *BUGS):  # deleted, rewritten, or we break on it: what came of the delivery cannot be told
-            assembly.store.looked_back(log.id, assembly.distiller.name, None, {})
-        else:
+    try:
+        for log in assembly.store.to_look_back():
+            cursor, counts = _looked_back(assembly, log)
             assembly.store.looked_back(log.id, assembly.distiller.name, cursor, counts)
+    finally:
+        assembly.pipeline.attempts.rest()
+
+
+def _looked_back(assembly: Assembly, log: PendingLog) -> tuple[Cursor | None, dict[int, int]]:
+    """What came of the deliveries in a log; nothing where it is deleted, rewritten, or breaks or ends us."""
+    if log.deaths >= SUSPECT_DEATHS:
+        return None, {}
+    try:
+        return assembly.pipeline.look_back(log)
+    except (LogProblem, *BUGS):
+        return None, {}
 
 
 def _files(spool: Path) -> Iterator[Path]:

@@ -171,6 +171,8 @@ MemoryHigh=256M
 MemoryMax=512M
 TasksMax=32
 OOMScoreAdjust=500
+# Where a log fills the memory, the process that reads it alone is the one to go, not the daemon.
+OOMPolicy=continue
 
 # Hardening by seccomp and prctl alone, which an unprivileged user manager may always set.
 NoNewPrivileges=yes

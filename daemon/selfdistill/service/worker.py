@@ -18,6 +18,7 @@ from selfdistill.ingest.watching import Watcher
 from selfdistill.model import Turn
 from selfdistill.service.backfill import ahead_for
 from selfdistill.service.end_marks import has_ended
+from selfdistill.service.order import rounds
 from selfdistill.service.passes import Passes
 from selfdistill.service.pausing import Pause
 from selfdistill.service.pipeline import Stopped
@@ -152,11 +153,11 @@ class Worker:
         wall, now = self._wall(), time.monotonic()
         for page in self._assembly.store.pending_pages(PAGE_LOGS):
             for log in page:
-                if log.not_before is None:
+                if not log.not_before:
                     self._retries.pop(log.id, None)  # `selfdistill retry` has lifted it
                 if log.id not in self._pending:
                     self._pending[log.id] = first_sight(log.changed_at, wall, now)
-                    if log.not_before is not None:
+                    if log.not_before:
                         self._retries[log.id] = now + log.not_before - wall
 
     def _check_clocks(self) -> None:
@@ -258,11 +259,11 @@ class Worker:
 
     def _distill_page(self, logs: list[PendingLog]) -> None:
         """Distill these, with help if there is much of it."""
-        with ahead_for(self._assembly, logs, lambda: self._stopping) as ahead:
-            for start in range(0, len(logs), ROUND_LOGS):
+        with ahead_for(self._assembly, logs, self._alive_but_stopping) as ahead:
+            for few in rounds(logs, ROUND_LOGS):
                 if self._stopping:
                     return
-                self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]), ahead)
+                self._one_run(self._still_quiet(few), ahead)
                 self._teller.at_once()
                 self._working()
 
@@ -284,9 +285,13 @@ class Worker:
             self._log.info("backed_up")
 
     def _refuse_to_go_on(self) -> None:
-        self.last_tick = time.monotonic()
-        if self._stopping:
+        if self._alive_but_stopping():
             raise Stopped
+
+    def _alive_but_stopping(self) -> bool:
+        """Whether we are to end, asked while something goes on that will not go on for ever."""
+        self._working()
+        return self._stopping
 
     def _one_run(self, logs: list[PendingLog], ahead: ReadAhead | None) -> None:
         """One run of the daemon, with its manifest."""
@@ -349,13 +354,10 @@ class Worker:
         if rescued is not None and self._pending:
             return State.DEGRADED, rescued.sentence(), rescued.advice()
         health = self._health
-        if self._scanning.watch and health.why and self._has_roots():
+        any_roots = any(root.scannable for root in self._assembly.survey.roots.values())
+        if self._scanning.watch and health.why and any_roots:
             return State.DEGRADED, health.why, health.advice
         return State.WATCHING, "", ""
-
-    def _has_roots(self) -> bool:
-        """Whether there is anything that could be watched."""
-        return any(root.scannable for root in self._assembly.survey.roots.values())
 
     def _write_status(self, state: State, reason: str = "", advice: str = "") -> None:
         """The status file."""

@@ -61,22 +61,25 @@ _BY_HINT: Final = _KNOWN + "WHERE source = ? AND session_hint = ? LIMIT 16"
 # What a model could not do (distiller "llm") holds up nobody else.
 _WAITING: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
-        changed_at, pending_since, distilled_size, turn, skip, not_before, coalesce(attempts, 0), owed_since
+        changed_at, pending_since, distilled_size, turn, skip, not_before, coalesce(attempts, 0), owed_since,
+        coalesce(deaths, 0)
     FROM logs
     LEFT JOIN (
-        SELECT log_id, max(not_before) AS not_before, max(attempts) AS attempts FROM failures
-        WHERE distiller <> 'llm' GROUP BY log_id
+        SELECT log_id, max(not_before) AS not_before, max(attempts) AS attempts,
+            max(CASE WHEN distiller LIKE '% process' THEN attempts END) AS deaths
+        FROM failures WHERE distiller NOT IN ('llm', 'llm process') GROUP BY log_id
     ) ON log_id = logs.id
 """
 # A log that the first distiller has read further than the second: not set aside, not already in a batch. What has come
 # since need not have settled. That the first one's newer cursor stands before the second's means a rewritten log.
 _OWED: Final = """
     SELECT logs.id, source, directory, name, session_hint, session, machine_run, dev, ino, size, mtime_ns, ctime_ns,
-        changed_at, pending_since, distilled_size, turn, skip, failures.not_before, coalesce(attempts, 0),
-        owed_since
+        changed_at, pending_since, distilled_size, turn, skip, failures.not_before, coalesce(failures.attempts, 0),
+        owed_since, coalesce(died.attempts, 0)
     FROM logs JOIN cursors AS first ON first.log_id = logs.id AND first.distiller = :first
     LEFT JOIN cursors AS second ON second.log_id = logs.id AND second.distiller = :second
     LEFT JOIN failures ON failures.log_id = logs.id AND failures.distiller = :second
+    LEFT JOIN failures AS died ON died.log_id = logs.id AND died.distiller = :second || ' process'
     WHERE gone_at IS NULL AND (skip IS NULL OR skip = 'unsettled') AND NOT machine_run AND first.offset > 0
         AND (
             second.offset IS NULL OR second.offset < first.offset
@@ -124,6 +127,7 @@ class PendingLog(Struct, frozen=True, gc=False):
     """A log with work to do, with all that decides when. `not_before` and `attempts` come from failures.
 
     `owed_since`: when the first byte was seen that the heuristics have read and a model was not yet shown.
+    `deaths`: how often in a row a process has died over it.
     """
 
     id: int
@@ -141,6 +145,7 @@ class PendingLog(Struct, frozen=True, gc=False):
     not_before: float | None
     attempts: int
     owed_since: float | None
+    deaths: int = 0
 
 
 class Catalogue(Part):
@@ -203,8 +208,12 @@ class Catalogue(Part):
         return gone
 
     def pending(self, limit: int = -1) -> list[PendingLog]:
-        """The logs with undistilled bytes, newest modification first; at most `limit` of them (-1: all)."""
-        return [_pending(row) for row in self._database.rows(_PENDING, (limit,))]
+        """The logs with undistilled bytes, newest modification first; at most `limit` of them (-1: all).
+
+        Of these, those over which a process has died come last, so that the others are read whatever they do.
+        """
+        logs = [_pending(row) for row in self._database.rows(_PENDING, (limit,))]
+        return sorted(logs, key=lambda log: log.deaths > 0)
 
     def pending_pages(self, limit: int) -> Iterator[list[PendingLog]]:
         """The same in pages of `limit` logs, each read when it is asked for: 100,000 at once would take 200 MB.
@@ -339,4 +348,5 @@ def _pending(row: Row) -> PendingLog:
         not_before=row[17],
         attempts=row[18],
         owed_since=row[19],
+        deaths=row[20],
     )

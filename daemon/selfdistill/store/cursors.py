@@ -28,11 +28,27 @@ _SAVE: Final = """
         version = excluded.version, parser_state = excluded.parser_state, carry = excluded.carry,
         updated_at = excluded.updated_at
 """
+# Processes that died while they read a log for a distiller are counted as failures of `distiller || ' process'`.
+_PROCESS: Final = " process"
+_DIED: Final = """
+    INSERT INTO failures VALUES (:log, :distiller, :least, :not_before, :error)
+    ON CONFLICT(log_id, distiller) DO UPDATE SET
+        attempts = max(attempts + 1, :least), not_before = :not_before, last_error = :error
+    RETURNING attempts
+"""
+# A death by itself sets nothing aside: the log is read, if need be where it can harm nobody.
 _SET_ASIDE: Final = """
     SELECT CASE WHEN session <> '' THEN session ELSE session_hint END, source, directory, name, distiller, attempts,
-        not_before, last_error, skip IS 'quarantined'
+        not_before, last_error, skip IS 'quarantined', distiller LIKE '% process'
     FROM logs JOIN failures ON failures.log_id = logs.id
-    WHERE gone_at IS NULL ORDER BY not_before DESC, logs.id
+    WHERE gone_at IS NULL AND (not_before > 0 OR skip IS 'quarantined')
+    ORDER BY not_before DESC, logs.id
+"""
+# What was noted of a model's reading goes too: nobody reads for it in a process of its own.
+_LIFT: Final = "DELETE FROM failures WHERE log_id = ? AND (distiller NOT LIKE '% process' OR distiller = 'llm process')"
+_HELD_UP: Final = """
+    SELECT id FROM logs WHERE (:session IS NULL OR session = :session OR session_hint = :session)
+        AND (skip = 'quarantined' OR EXISTS(SELECT 1 FROM failures WHERE log_id = logs.id AND not_before > 0))
 """
 _FAIL: Final = """
     INSERT INTO failures VALUES (?, ?, 1, ?, ?)
@@ -53,6 +69,7 @@ class SetAside(Struct, frozen=True):
     not_before: float
     reason: str
     quarantined: bool
+    deadly: bool  # processes have died over it
 
 
 class Cursors(Part):
@@ -75,6 +92,16 @@ class Cursors(Part):
             row = self._database.row(_FAIL, (log_id, distiller, not_before, storable(error)))
         return int(row[0]) if row else 0
 
+    def note_death(self, log_id: int, distiller: str, error: str, not_before: float, *, least: int = 1) -> int:
+        """Note that a process died over a log and when to try again (0: at once); how often in a row one has by now.
+
+        It is counted as `least` deaths if there are fewer by now. `PendingLog.deaths` tells of it until a commit.
+        """
+        named = {"log": log_id, "distiller": distiller + _PROCESS, "error": storable(error)}
+        with self._database.transaction():
+            row = self._database.row(_DIED, {**named, "not_before": not_before, "least": least})
+        return int(row[0]) if row else 0
+
     def set_aside(self) -> list[SetAside]:
         """The logs that failed and are quarantined or wait for another try, newest failure first."""
         return [
@@ -91,15 +118,18 @@ class Cursors(Part):
         return [row[0] for row in self._database.rows(sql, {"text": storable(text)})]
 
     def retry(self, session: str | None = None) -> int:
-        """Lift the waiting time and quarantine of one session's logs (None: of all); how many logs that freed."""
+        """Lift the waiting time and quarantine of one session's logs (None: of all); how many logs that freed.
+
+        That processes have died over a log is remembered until it has been read.
+        """
         with self._database.transaction():
             rows = self._database.rows(
-                "SELECT id FROM logs WHERE (:session IS NULL OR session = :session OR session_hint = :session)"
-                " AND (skip = 'quarantined' OR EXISTS(SELECT 1 FROM failures WHERE log_id = logs.id))",
+                _HELD_UP,
                 {"session": session if session is None else storable(session)},
             )
             for (log_id,) in rows:
-                self._database.run("DELETE FROM failures WHERE log_id = ?", (log_id,))
+                self._database.run(_LIFT, (log_id,))
+                self._database.run("UPDATE failures SET not_before = 0 WHERE log_id = ?", (log_id,))
                 self._database.run(
                     "UPDATE logs SET skip = NULL, skip_detail = '' WHERE id = ? AND skip = 'quarantined'", (log_id,)
                 )
@@ -134,7 +164,8 @@ def save_cursor(database: Database, log_id: int, distiller: str, cursor: Cursor,
             now,
         ),
     )
-    database.run("DELETE FROM failures WHERE log_id = ? AND distiller = ?", (log_id, distiller))
+    names = (distiller, distiller + _PROCESS)
+    database.run("DELETE FROM failures WHERE log_id = ? AND distiller IN (?, ?)", (log_id, *names))
 
 
 def same_place(one: Cursor | None, other: Cursor | None) -> bool:

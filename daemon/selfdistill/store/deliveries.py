@@ -97,6 +97,11 @@ class Deliveries(Deriving):
         )
         return [ToldLesson(row[0], row[1], lesson_of(row[2:])) for row in rows]
 
+    def told(self) -> dict[str, list[ToldLesson]]:
+        """What `told_in` says, of every session that anything was told in."""
+        sessions = self._database.rows("SELECT DISTINCT session FROM deliveries")
+        return {session: self.told_in(session) for (session,) in sessions}
+
     def counted_session_of(self, log_id: int) -> str:
         """The session that a log counted for when it was last distilled."""
         row = self._database.row("SELECT counts_for FROM logs WHERE id = ?", (log_id,))

@@ -9,6 +9,7 @@ LIFECYCLE: Final = "tests/integration/test_lifecycle.py"
 CRASHES: Final = "tests/fault/test_crashes.py"
 FILES: Final = "tests/fault/test_file_faults.py"
 GUARDED: Final = "tests/fault/test_guarded.py"
+POISON: Final = "tests/fault/test_poison.py"
 STORE: Final = "tests/fault/test_store_faults.py"
 WATCHING: Final = "tests/fault/test_watching_faults.py"
 
@@ -280,5 +281,40 @@ MUTANTS: Final = (
         "            self._pending[change.id] = grown(known, now) if known else first_sight(modified, wall, now)",
         "            self._pending[change.id] = first_sight(modified, 0.0, wall)",
         ("tests/fault/test_time_faults.py::test_case_42_wall_clock_jumps", f"{DAEMON}::TestSettling"),
+    ),
+    Mutant(
+        "never note which log is read",
+        "service/attempts.py",
+        "            os.pwrite(self._descriptor, record, 0)",
+        "            pass",
+        (f"{POISON}::test_poison_is_set_aside",),
+    ),
+    Mutant(
+        "read a suspect log in the daemon's own process",
+        "service/running.py",
+        "if log.deaths < SUSPECT_DEATHS and log.id not in self._suspects:",
+        "if log.id not in self._suspects:",
+        (f"{POISON}::test_poison_is_set_aside",),
+    ),
+    Mutant(
+        "read in our own process what has ended one that read ahead",
+        "service/reading_ahead.py",
+        "if log.id in self._deadly or (reply and reply.exhausted):",
+        "if reply and reply.exhausted:",
+        (f"{POISON}::test_poison_in_a_backlog",),
+    ),
+    Mutant(
+        "let a process that hangs outlive its parent",
+        "service/reading_process.py",
+        "fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC",
+        "fcntl.fcntl(lifeline, fcntl.F_GETFL)",
+        (f"{POISON}::test_no_process_outlives_its_parent",),
+    ),
+    Mutant(
+        "let a log that ends processes be read again when it grows",
+        "service/running.py",
+        "not named and 0 < left <= QUARANTINE_SECONDS",
+        "named and left > 0",
+        (f"{POISON}::test_growth_does_not_lift_it",),
     ),
 )
