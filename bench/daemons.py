@@ -114,6 +114,11 @@ def is_at_rest(home: Path, pid: int) -> bool:
     return found.get("pid") == pid and found.get("state") == "watching" and found.get("backlog") == 0
 
 
+def is_copied(home: Path) -> bool:
+    """Whether the store's first daily copy is there."""
+    return any((home / ".local/state/selfdistill/backups").glob("lessons*"))
+
+
 def status(home: Path) -> dict[str, object]:
     try:
         return tomllib.loads((home / ".local/state/selfdistill/status.toml").read_text())

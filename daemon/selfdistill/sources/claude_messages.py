@@ -127,11 +127,13 @@ class MessageParser(LogParser[ClaudeMemory, Record]):
     def _user_blocks(self, record: Record, span: Span, typed: list[tuple[str, str]]) -> list[Event]:
         """The events of a message's texts; what a person typed in several blocks is one prompt."""
         events = [event for uid, text in typed for event in self._user_text(record, span, uid, text)]
-        human = [event for event in events if event.kind is EventKind.USER and event.author is Author.HUMAN]
+        human: list[Event] = []
+        others: list[Event] = []
+        for event in events:  # a hostile message may have a million blocks: nothing here may look for one in another
+            (human if event.kind is EventKind.USER and event.author is Author.HUMAN else others).append(event)
         if len(human) < 2:  # noqa: PLR2004 - nothing to join
             return events
-        prompt = replace(human[0], text="\n".join(event.text for event in human))
-        return [event for event in events if event not in human] + [prompt]
+        return [*others, replace(human[0], text="\n".join(event.text for event in human))]
 
     def _user_text(self, record: Record, span: Span, uid: str, text: str) -> list[Event]:
         """What a user's text is: a prompt, an interrupt, a command, a summary, or a program's words."""
