@@ -45,7 +45,7 @@ class Attempts:
     """The note of one thread that reads. `directory` holds those of all processes; None notes nothing."""
 
     def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._path: Path | None = None
         self._descriptor = -1
         self._blank = True
@@ -56,7 +56,7 @@ class Attempts:
 
         Raises StoreFull or CannotCreate where nothing can be noted.
         """
-        directory = self._directory
+        directory = self.directory
         if directory is None:
             yield
             return

@@ -47,7 +47,7 @@ class Desk(Struct, frozen=True):
     model: ModelAccess
     stop: threading.Event
     clock: Callable[[], float]
-    attempts: Path  # where is noted which log is being read
+    attempts: Path | None  # where is noted which log is being read; None: nowhere, for nothing is to be written
 
     def questions(self) -> Questions:
         """What makes questions on this desk."""

@@ -57,7 +57,7 @@ def desk_of(assembly: Assembly) -> Desk:
         assembly.model,
         threading.Event(),
         assembly.clock,
-        assembly.places.attempts,
+        assembly.pipeline.attempts.directory,
     )
 
 
