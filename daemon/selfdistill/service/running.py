@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +13,9 @@ from msgspec import Struct
 from selfdistill.errors import InternalError, LogProblem
 from selfdistill.ingest.naming import printable
 from selfdistill.ingest.settling import Pending, is_due, looked_at
-from selfdistill.manifest import Manifest, ManifestLesson, Usage
-from selfdistill.model import Cursor, Lesson, Skip, Turn
+from selfdistill.model import Cursor, Skip, Turn
 from selfdistill.service.order import SUSPECT_DEATHS, session_of, suspects_last
+from selfdistill.service.report import Report
 
 if TYPE_CHECKING:
     from selfdistill.config import Settling
@@ -27,8 +24,10 @@ if TYPE_CHECKING:
     from selfdistill.service.reading_ahead import ReadAhead
     from selfdistill.store import PendingLog, Store
 
-MAX_BATCH: Final = 200  # commits in one transaction
-MAX_BATCH_SECONDS: Final = 1.0
+BATCH_SECONDS: Final = 1.0  # of reading in one transaction, while committing takes no longer
+LONGEST_BATCH_SECONDS: Final = 20.0
+COMMITS_PER_SECOND: Final = 200  # more readings than that come from a thousand small sessions: they wait in memory
+COMMIT_SHARE: Final = 4  # reading goes on for so many times as long as the last commit took
 MAX_ATTEMPTS: Final = 3  # then a session is quarantined
 QUARANTINE_SECONDS: Final = 7 * 24 * 3600.0
 RETRY_SECONDS: Final = 60.0
@@ -70,30 +69,6 @@ class Progress(Struct):
     path: str = ""
 
 
-class Report(Struct):
-    """What a run has done so far."""
-
-    sessions: set[str]
-    skipped: Counter[str]
-    failed: dict[str, str]
-    created: dict[str, Lesson]
-    merged: dict[str, Lesson]
-    paths: list[str]
-    bytes_read: int = 0
-
-    @classmethod
-    def empty(cls) -> Report:
-        """Nothing done yet."""
-        return cls(set(), Counter(), {}, {}, {}, [])
-
-    def learn(self, created: Mapping[str, Lesson], merged: Mapping[str, Lesson]) -> None:
-        """Take in what a commit did to the lessons."""
-        self.created.update(created)
-        for lesson_id, lesson in merged.items():
-            target = self.created if lesson_id in self.created else self.merged
-            target[lesson_id] = lesson
-
-
 class Run:
     """One pass over logs. Commits in batches; a log that another process took meanwhile is dropped."""
 
@@ -115,7 +90,8 @@ class Run:
         self._tell: Callable[[], None] = lambda: None
         self._ahead = ahead
         self._batch: list[Reading] = []
-        self._batch_began = 0.0
+        self._batch_began = 0.0  # monotonic
+        self._batch_seconds = BATCH_SECONDS
         self._quiet: Mapping[int, Pending] = {}
         self._taken: set[tuple[str, str]] = set()
         self.not_looked_at: Sequence[PendingLog] = ()  # the limit was reached before them
@@ -193,11 +169,11 @@ class Run:
                 return
             self._taken.add(session_of(log))
             if not self._batch:
-                self._batch_began = self._clock()
+                self._batch_began = time.monotonic()
             self._batch.append(reading)
             self.report.bytes_read += reading.bytes_read
             before = reading.work.after
-            if len(self._batch) >= MAX_BATCH or self._clock() - self._batch_began >= MAX_BATCH_SECONDS:
+            if self._is_full():
                 self.flush()
             if reading.work.complete:
                 return
@@ -210,6 +186,11 @@ class Run:
                 before = None  # where the store has come: another process may have been first
             again = False
             yield
+
+    def _is_full(self) -> bool:
+        """Whether it is time to commit: a commit derives each touched lesson from all its findings, however many."""
+        full = len(self._batch) >= COMMITS_PER_SECOND * self._batch_seconds
+        return full or time.monotonic() - self._batch_began >= self._batch_seconds
 
     def _rest(self, log: PendingLog) -> tuple[float, Pending]:
         """The time now and how long a log has rested, on one clock."""
@@ -284,6 +265,7 @@ class Run:
         if not self._batch:
             return
         batch, self._batch = self._batch, []
+        begun = time.monotonic()
         written, changed = self._store.commit_all([reading.work for reading in batch])
         for reading, was_written in zip(batch, written, strict=True):
             if was_written:  # else another process was first
@@ -292,6 +274,7 @@ class Run:
                 # Nobody needs to wait for quiet before asking the model.
                 if reading.turn is Turn.ENDED or self._rest(reading.log)[1].over:
                     self._store.note_turn(reading.log.id, Turn.ENDED)
+        self._batch_seconds = min(max(BATCH_SECONDS, COMMIT_SHARE * (time.monotonic() - begun)), LONGEST_BATCH_SECONDS)
         self.report.learn(
             {lesson.id: lesson for lesson in changed.created}, {lesson.id: lesson for lesson in changed.merged}
         )
@@ -356,42 +339,3 @@ def what_broke(error: Exception) -> str:
     """Which error came from where, without its words: they may hold what a log says."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
-
-
-def new_run_id() -> str:
-    """A name for a run that no other has."""
-    return f"run-{uuid.uuid4().hex[:12]}"
-
-
-def manifest(
-    report: Report,
-    *,
-    started: float,
-    completed: float,
-    dry_run: bool,
-    mode: str,
-    run_id: str = "",
-    usage: Usage = Usage(),  # noqa: B008 - frozen
-) -> Manifest:
-    """The record of a run."""
-    lessons = sorted(report.created.values(), key=lambda lesson: (-lesson.confidence, lesson.id))
-    return Manifest(
-        id=run_id or new_run_id(),
-        started_at=iso(started),
-        completed_at=iso(completed),
-        dry_run=dry_run,
-        analysis_mode=mode,
-        sessions_processed=len(report.sessions),
-        sessions_skipped=dict(sorted(report.skipped.items())),
-        sessions_failed=len(report.failed),
-        lessons_generated=len(report.created),
-        lessons_merged=len(report.merged),
-        log_paths=tuple(dict.fromkeys(report.paths)),  # a huge log is read in several pieces
-        lessons=tuple(ManifestLesson(one.signal, one.trigger, one.action, one.confidence) for one in lessons),
-        usage=usage,
-    )
-
-
-def iso(when: float) -> str:
-    """A time as ISO 8601 in UTC, milliseconds."""
-    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

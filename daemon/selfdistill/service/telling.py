@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STATUS_SECONDS: Final = 2.0  # the file is written at most so often while agents write or sessions are distilled
 FIGURES_LAST: Final = 20  # times as long as they took to count
+QUICK_SECONDS: Final = 0.05  # figures that take longer to count are counted after the news was told, not before
 NEVER: Final = float("inf")
 
 
@@ -52,6 +53,7 @@ class Teller:
         self._announced = ""
         self._started_at = wall()
         self._figures: reporting.Figures | None = None
+        self._refresh_at = NEVER
         self._failed: dict[str, str] = {}  # log -> what was told of it already
         self.due_at = 0.0
         self.written_at = 0.0
@@ -130,12 +132,16 @@ class Teller:
 
         What is left out then is told a little later.
         """
-        known = self._figures
-        good_until = known.taken_at + FIGURES_LAST * known.cost_seconds if known else 0.0
-        if known is None or state is State.STOPPED or time.monotonic() >= good_until:
-            known = self._figures = reporting.figures(self._assembly)
-        else:
-            self.due_at = good_until
+        known, now = self._figures, time.monotonic()
+        if known is not None and state is not State.STOPPED:
+            good_until = known.taken_at + FIGURES_LAST * known.cost_seconds
+            if known.cost_seconds > QUICK_SECONDS:  # what is news now shall not wait for them
+                good_until = self._refresh_at = min(self._refresh_at, max(good_until, now + STATUS_SECONDS))
+            if now < good_until:
+                self.due_at = good_until
+                return known
+        self._refresh_at = NEVER
+        known = self._figures = reporting.figures(self._assembly)
         return known
 
     def _complaint(self) -> Problem | None:

@@ -146,7 +146,7 @@ class Commits(Deriving):
                     written.append(False)
                 else:
                     written.append(True)
-            return written, self._derive_all(touched.keys, touched.doubtful, touched.troubles)
+            return written, self._derive_all(touched.keys, touched.doubtful, touched.troubles, once=True)
 
     def _write(self, work: Commit, touched: _Touched) -> None:
         """Write one work, all or nothing, and note what it touches; raises CursorMoved."""

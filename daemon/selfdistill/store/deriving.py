@@ -59,11 +59,17 @@ class Deriving(Part):
     """Deriving; only inside a transaction."""
 
     def _derive_all(
-        self, keys: Collection[Key], doubtful: Collection[str], troubles: Collection[Trouble] = ()
+        self,
+        keys: Collection[Key],
+        doubtful: Collection[str],
+        troubles: Collection[Trouble] = (),
+        *,
+        once: bool = False,
     ) -> Committed:
         """Derive the lessons of these keys, and count anew how often those that cover `troubles` came again.
 
-        `doubtful` merge keys may have lost what made them global.
+        `doubtful` merge keys may have lost what made them global. `once`: no other derivation follows in this
+        transaction, so findings need not be kept for it: years of them would be in memory together.
         """
         shared: dict[str, bool] = {}
         wanted = {*keys, *roots(self._database, keys)}
@@ -76,6 +82,8 @@ class Deriving(Part):
         changed = covering(self._database, troubles)
         for project, merge_key in sorted(wanted):
             number = self._derive_one(project, merge_key, shared=shared[merge_key], done=done)
+            if once:
+                self._database.remembered.pop(("findings", project, merge_key), None)
             if number is not None:
                 changed.add(number)
         count_recurrences(self._database, changed)
