@@ -159,8 +159,8 @@ MUTANTS: Final = (
     Mutant(
         "take a frozen log for a quiet one",
         "service/worker.py",
-        "self._one_run(self._still_quiet(logs[start : start + ROUND_LOGS]))",
-        "self._one_run(logs[start : start + ROUND_LOGS])",
+        "self._one_run(self._still_quiet(few), ahead)",
+        "self._one_run(few, ahead)",
         (f"{CRASHES}::test_case_07_stopped_and_continued",),
     ),
     Mutant(
@@ -201,15 +201,15 @@ MUTANTS: Final = (
     Mutant(
         "give up where the store is busy at the start",
         "service/daemon.py",
-        "        except (StoreBusy, StoreFull) as problem:\n            return self._wait_for_store(problem)\n",
-        "        except ZeroDivisionError as problem:\n            return self._wait_for_store(problem)\n",
+        "        except (StoreFull, StoreBusy) as problem:\n",
+        "        except ZeroDivisionError as problem:\n",
         (f"{CRASHES}::TestSigterm::test_case_04_sigterm_at_the_start", f"{STORE}::test_case_45_disk_full_at_the_start"),
     ),
     Mutant(
         "take a torn line for a whole one",
-        "service/pipeline.py",
-        "    try:\n        _WHOLE_OBJECT.decode(line)\n",
-        "    return True\n    try:\n        _WHOLE_OBJECT.decode(line)\n",
+        "sources/base.py",
+        "        try:\n            _WHOLE_OBJECT.decode(line)\n",
+        "        return True\n        try:\n            _WHOLE_OBJECT.decode(line)\n",
         (f"{FILES}::TestRewritten::test_case_25_torn_in_a_character", f"{DAEMON}::TestSettling"),
     ),
     Mutant(
@@ -270,16 +270,16 @@ MUTANTS: Final = (
     ),
     Mutant(
         "read a renamed log anew",
-        "service/surveying.py",
-        "        if found is None or not self._store.rename(found.id, path):",
-        "        if True:",
+        "service/renaming.py",
+        "        return found if found is not None and self._store.rename(found.id, path) else None",
+        "        return None",
         (f"{WATCHING}::test_case_21_renamed_under_its_writer", f"{DAEMON}::TestWhatHappensToLogs"),
     ),
     Mutant(
         "measure quiet on the wall clock",
         "service/worker.py",
-        "            self._pending[change.id] = grown(known, now) if known else first_sight(modified, wall, now)",
-        "            self._pending[change.id] = first_sight(modified, 0.0, wall)",
+        "            seen = grown(known, now) if known else first_sight(modified, wall, now)",
+        "            seen = first_sight(modified, 0.0, wall)",
         ("tests/fault/test_time_faults.py::test_case_42_wall_clock_jumps", f"{DAEMON}::TestSettling"),
     ),
     Mutant(
