@@ -85,7 +85,7 @@ def test_quiet_is_waited_for(watched: Watched) -> None:
     watched.write()
     watched.now += 5 * MINUTE
     watched.look()
-    assert watched.assembly.store.totals().sessions == 1
+    assert watched.assembly.store.sessions() == 1
     assert (watched.asked, watched.next_due()) == ([], 0.5)
     for _ in range(20):
         watched.now += 5 * MINUTE

@@ -73,7 +73,7 @@ class Desk:
             if store is None:
                 return StatusAnswer(_NO_RUNS, None, None, 0, 0, None, None, None, 0, 0, self._daemon())
             with store:
-                totals, pending = store.totals(), store.standing().pending
+                totals, sessions, pending = store.totals(), store.sessions(), store.standing().pending
         last = totals.last
         return StatusAnswer(
             message=f"The last run was completed at {last.completed_at}." if last else _NO_RUNS,
@@ -84,7 +84,7 @@ class Desk:
             last_analysis_mode=last.analysis_mode if last else None,
             last_sessions_processed=last.sessions_processed if last else None,
             last_lessons_generated=last.lessons_generated if last else None,
-            total_sessions=totals.sessions,
+            total_sessions=sessions,
             pending_lessons=pending,
             daemon=self._daemon(),
         )

@@ -159,7 +159,7 @@ def database(patient: Patient) -> Iterator[Line]:
         with store:
             store.check()
             totals = store.totals()
-            yield ok("database", f"Sound: {totals.sessions} sessions, {totals.lessons} lessons.")
+            yield ok("database", f"Sound: {store.sessions()} sessions, {totals.lessons} lessons.")
     except StoreBusy as problem:
         yield warn("database", problem.message, problem.advice)
     except SelfdistillError as problem:

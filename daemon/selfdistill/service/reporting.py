@@ -41,6 +41,7 @@ class Figures(Struct, frozen=True):
 
     sources: dict[str, Source]
     absent: list[str]
+    sessions: int
     quarantined: list[SetAside]
     outdated: int
     standing: Standing
@@ -62,7 +63,7 @@ def figures(assembly: Assembly) -> Figures:
     model = model_status(store, assembly.model, assembly.clock())
     recall = _recall(helping(store, assembly.clock()))
     now = time.monotonic()
-    return Figures(sources, absent, quarantined, outdated, standing, recall, model, now, now - begun)
+    return Figures(sources, absent, store.sessions(), quarantined, outdated, standing, recall, model, now, now - begun)
 
 
 def snapshot(
@@ -92,7 +93,7 @@ def snapshot(
         process=identity(os.getpid()),
         started_at=moment(started_at),
         config=str(assembly.places.config),
-        alarms=alarms(known.sources, totals.sessions, totals.lessons) + rescue_alarms(assembly),
+        alarms=alarms(known.sources, known.sessions, totals.lessons) + rescue_alarms(assembly),
         watcher=watcher or Watcher(),
         settling=settling,
         due=due,
@@ -110,7 +111,7 @@ def snapshot(
         covering_lessons=known.standing.covering,
         recurred_lessons=known.standing.recurred,
         recall=known.recall,
-        total_sessions=totals.sessions,
+        total_sessions=known.sessions,
         last_run_id=last.id if last else None,
         last_run_at=datetime.fromisoformat(last.completed_at) if last else None,
         total_runs=totals.runs,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STATUS_SECONDS: Final = 2.0  # the file is written at most so often while agents write or sessions are distilled
 FIGURES_LAST: Final = 20  # times as long as they took to count
 QUICK_SECONDS: Final = 0.05  # figures that take longer to count are counted after the news was told, not before
+FIGURES_OLD_SECONDS: Final = 3600.0  # after so long they are counted anew in any case: some tell of the last week
 NEVER: Final = float("inf")
 
 
@@ -54,6 +55,7 @@ class Teller:
         self._started_at = wall()
         self._figures: reporting.Figures | None = None
         self._refresh_at = NEVER
+        self._counted: object = None
         self._failed: dict[str, str] = {}  # log -> what was told of it already
         self.due_at = 0.0
         self.written_at = 0.0
@@ -135,14 +137,21 @@ class Teller:
         known, now = self._figures, time.monotonic()
         if known is not None and state is not State.STOPPED:
             good_until = known.taken_at + FIGURES_LAST * known.cost_seconds
+            if known.cost_seconds > QUICK_SECONDS and self._counted == self._countable():
+                return known  # what is counted is what was counted
             if known.cost_seconds > QUICK_SECONDS:  # what is news now shall not wait for them
                 good_until = self._refresh_at = min(self._refresh_at, max(good_until, now + STATUS_SECONDS))
             if now < good_until:
                 self.due_at = good_until
                 return known
-        self._refresh_at = NEVER
+        self._refresh_at, self._counted = NEVER, self._countable()
         known = self._figures = reporting.figures(self._assembly)
         return known
+
+    def _countable(self) -> object:
+        """Another value as soon as figures may be others: a write, a root that came or went, an hour that is over."""
+        roots = self._assembly.survey.roots
+        return self._assembly.store.writes(), roots, int(time.monotonic() // FIGURES_OLD_SECONDS)
 
     def _complaint(self) -> Problem | None:
         """What a person must know from the beginning."""

@@ -188,6 +188,11 @@ class Database:
             raise translate(error, other.path) from error
 
     @property
+    def changes(self) -> int:
+        """How many rows were changed over this connection."""
+        return self._connection.total_changes
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction of ours is open, so that nobody else can write."""
         return self._depth > 0

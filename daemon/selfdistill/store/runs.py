@@ -12,9 +12,8 @@ _manifest = msgspec.json.Decoder(Manifest)
 
 
 class Totals(Struct, frozen=True):
-    """All there is: sessions distilled, lessons kept (rejected ones do not count), runs, and the last run."""
+    """All there is: lessons kept (rejected ones do not count), runs, and the last run."""
 
-    sessions: int
     lessons: int
     runs: int
     last: Manifest | None
@@ -39,13 +38,8 @@ class Runs(Part):
 
     def totals(self) -> Totals:
         """How much there is in all."""
-        sessions = self._count(
-            "SELECT count(DISTINCT CASE WHEN session <> '' THEN session ELSE session_hint END) FROM logs"
-            " WHERE id IN (SELECT log_id FROM cursors)"
-        )
         last = self._database.row("SELECT manifest FROM runs ORDER BY number DESC LIMIT 1")
         return Totals(
-            sessions=sessions,
             lessons=self._count("SELECT count(*) FROM lessons WHERE state <> 'rejected'"),
             runs=self._count("SELECT count(*) FROM runs"),
             last=_manifest.decode(last[0]) if last else None,

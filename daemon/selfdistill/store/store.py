@@ -124,6 +124,10 @@ class Store(
         row = self._database.row("PRAGMA data_version")
         return int(row[0]) if row else 0
 
+    def writes(self) -> tuple[int, int]:
+        """Another value as soon as anything was written to the store, by anybody."""
+        return self.foreign_writes(), self._database.changes
+
     def last_rescue(self) -> Rescue | None:
         """What was done about a damaged store the last time there was one."""
         body = self.memo(MEMO)

@@ -291,4 +291,4 @@ def test_runs_add_up(store: Store, desk: Desk, make_finding: MakeFinding) -> Non
         )
         store.add_run(manifest)
     totals = store.totals()
-    assert (totals.sessions, totals.lessons, totals.runs, totals.last) == (1, 1, 2, manifest)
+    assert (store.sessions(), totals.lessons, totals.runs, totals.last) == (1, 1, 2, manifest)
