@@ -632,6 +632,7 @@ def test_idle_means_idle(tmp_path: Path) -> None:
         (home.claude / NAME).read_bytes()
         until(lambda: opened.paths, "proof that reading would be seen")
         (home.claude / NAME).unlink()
+        time.sleep(0.3)  # both may be one event or two, the second a moment later
         opened.paths.clear()
         with home.daemon() as daemon:
             time.sleep(1.5)  # the status file is brought up to date once more

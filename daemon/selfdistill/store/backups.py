@@ -5,10 +5,12 @@ The copy that a migration makes first (`lessons.bak`) is one of them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -58,31 +60,55 @@ def is_due(database: Database, now: float) -> bool:
     return database.row(_NEWS, {"since": last}) == (1,)
 
 
-def make_backup(database: Database, now: float, between: Callable[[], None] = lambda: None) -> Path:
+def make_backup(database: Database, now: float, between: Callable[[], None] = lambda: None) -> Path | None:
     """Copy the store as of now, check the copy and seal it (0600); then drop the oldest ones.
 
     A copy has its name only when it is whole and on the disk. `between` is called now and then; what it raises ends it.
+    None if another process is making one.
     """
     directory = _directory(database.path)
     target = directory / f"lessons-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.db"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
-        _sweep(directory)
-        handle, name = tempfile.mkstemp(prefix="new-", dir=directory)
-        os.close(handle)
-        try:
-            database.backup(Path(name), between)
-            _write_whole(seal_of(target), signature(Path(name)))
-            os.utime(name, (now, now))
-            os.replace(name, target)  # noqa: PTH105 - beside mkstemp's string
-        finally:
-            Path(name).unlink(missing_ok=True)
-        for old in sorted(directory.glob("lessons-*.db"), reverse=True)[KEPT:]:
-            old.unlink(missing_ok=True)
-            seal_of(old).unlink(missing_ok=True)
+        with _alone(directory) as alone:
+            if not alone:
+                return None
+            _sweep(directory)
+            _copy(database, target, now, between)
+            for old in sorted(directory.glob("lessons-*.db"), reverse=True)[KEPT:]:
+                old.unlink(missing_ok=True)
+                seal_of(old).unlink(missing_ok=True)
     except OSError as error:
         raise translate_system(error, target) from error
     return target
+
+
+def _copy(database: Database, target: Path, now: float, between: Callable[[], None]) -> None:
+    """Make the copy and its seal."""
+    handle, name = tempfile.mkstemp(prefix="new-", dir=target.parent)
+    os.close(handle)
+    try:
+        database.backup(Path(name), between)
+        _write_whole(seal_of(target), signature(Path(name)))
+        os.utime(name, (now, now))
+        os.replace(name, target)  # noqa: PTH105 - beside mkstemp's string
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[bool]:
+    """Whether no other process makes a copy there: a lock on the directory, which goes with whoever holds it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def _directory(path: Path) -> Path:
@@ -90,7 +116,7 @@ def _directory(path: Path) -> Path:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what killed processes left; only one process makes backups at a time, or the other's attempt fails."""
+    """Remove what killed processes left; only one process makes backups at a time."""
     for leftover in directory.glob("new-*"):
         leftover.unlink(missing_ok=True)
 

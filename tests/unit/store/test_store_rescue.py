@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -281,6 +282,23 @@ def test_a_copy_a_day_while_there_is_news(desk: Desk, make_finding: Callable[...
     names = sorted(path.name for path in (desk.path.parent / "backups").iterdir())
     assert len(names) == 4  # with their seals
     assert backups_of(desk.path)[0] == made
+
+
+def test_two_processes_make_one_copy(desk: Desk, make_finding: Callable[..., Finding]) -> None:
+    """While another process copies, nothing of its work is touched, and nobody fails for it."""
+    store = desk.open()
+    desk.commit(store, desk.log(store, "s1.jsonl"), make_finding("key", "u1"))
+    desk.clock.now += 1
+    directory = desk.path.parent / "backups"
+    directory.mkdir(mode=0o700)
+    (directory / "new-of-the-other").touch()
+    other = os.open(directory, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert store.back_up_if_due() is None
+    assert (directory / "new-of-the-other").exists()
+    os.close(other)
+    assert store.back_up_if_due() is not None
+    assert not (directory / "new-of-the-other").exists()
 
 
 def test_a_copy_that_is_broken_off_leaves_nothing(desk: Desk, make_finding: Callable[..., Finding]) -> None:
