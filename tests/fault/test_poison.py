@@ -148,7 +148,8 @@ def test_poison_is_set_aside(home: Home, expected: list[dict[str, Any]], kind: s
 
 def test_poison_that_fills_memory(home: Home, expected: list[dict[str, Any]]) -> None:
     """Where memory runs out the daemon goes on by itself, and the log is set aside with how much it wanted."""
-    with home.daemon(wait=False, limits={"RLIMIT_AS": GIB}, **with_poison("memory")) as daemon:
+    poison = with_poison("memory", READING_SECONDS="60")  # on a busy machine half a second is over before
+    with home.daemon(wait=False, limits={"RLIMIT_AS": GIB}, **poison) as daemon:
         until(lambda: home.status().get("quarantined_sessions") == 1, "a session in quarantine")
         assert "more than 400 MiB of memory" in the_reason(home)
         assert home.status()["pid"] == daemon.pid
