@@ -16,7 +16,7 @@ from selfdistill.ingest.foreign import let_go
 from selfdistill.service.assembly import Assembly, open_store
 from selfdistill.service.model_access import load_patience, owed_logs
 from selfdistill.service.model_pass import Asked, Desk, ask_model, usage_of
-from selfdistill.service.report import Report, manifest, new_run_id
+from selfdistill.service.run_report import Report, manifest, new_run_id
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

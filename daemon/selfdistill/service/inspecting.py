@@ -16,7 +16,7 @@ from selfdistill.ingest.reading import Lines, OpenLog, open_log
 from selfdistill.model import Event, EventKind, Finding, Outcome, Records, Session, Signal, Turn
 from selfdistill.service.pipeline import CleanPlaces, Piece
 from selfdistill.service.recognising import is_database, logs_of, source_of
-from selfdistill.service.report import iso
+from selfdistill.service.run_report import iso
 from selfdistill.signals.observing import Observer
 from selfdistill.signals.outcome import judge
 from selfdistill.signals.steps import HumanTurn, Moment

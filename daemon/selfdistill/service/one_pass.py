@@ -26,7 +26,7 @@ from selfdistill.service.model_pass import Asked, Desk, ask_model, logs_to_ask, 
 from selfdistill.service.order import due_logs, newest_sessions
 from selfdistill.service.pipeline import BYTES_PER_MIB
 from selfdistill.service.recognising import logs_of, source_of
-from selfdistill.service.report import manifest, new_run_id
+from selfdistill.service.run_report import manifest, new_run_id
 from selfdistill.service.running import Progress, Run, Selection
 from selfdistill.service.spool import take_in
 from selfdistill.service.status import State, write

@@ -15,7 +15,7 @@ from selfdistill.ingest.naming import printable
 from selfdistill.ingest.settling import Pending, is_due, looked_at
 from selfdistill.model import Cursor, Skip, Turn
 from selfdistill.service.order import SUSPECT_DEATHS, session_of, suspects_last
-from selfdistill.service.report import Report
+from selfdistill.service.run_report import Report
 
 if TYPE_CHECKING:
     from selfdistill.config import Settling

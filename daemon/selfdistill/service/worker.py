@@ -22,7 +22,7 @@ from selfdistill.service.order import rounds
 from selfdistill.service.passes import Passes
 from selfdistill.service.pausing import Pause
 from selfdistill.service.pipeline import Stopped
-from selfdistill.service.report import manifest
+from selfdistill.service.run_report import manifest
 from selfdistill.service.running import Progress, Run, Selection
 from selfdistill.service.session_ends import SessionEnds
 from selfdistill.service.spool import take_in
