@@ -62,6 +62,7 @@ def built(name: str, directory: Path) -> Path:
     return path
 
 
+@cache
 def fixtures() -> list[Log]:
     """Every invented log that an expected.json names."""
     return [log_of(source, name) for source in SOURCES for name in sorted(expected(source))]

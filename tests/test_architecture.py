@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,9 @@ class Import:
     typing_only: bool
 
 
+@cache
 def modules(package: Path) -> list[Module]:
-    """Every source file of the package."""
+    """Every source file of the package, parsed once for all rules."""
     found = []
     for path in sorted(package.rglob("*.py")):
         text = path.read_text()

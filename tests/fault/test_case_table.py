@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -19,6 +20,7 @@ def rows() -> dict[int, str]:
     return {int(number): proofs for number, _, proofs, _ in ROW.findall(text)}
 
 
+@cache
 def functions() -> dict[tuple[str, str], str]:
     """Every test there is: (module, name) with its docstring."""
     found = {}

@@ -263,7 +263,10 @@ class TestWatch:
             while b"heartbeat" not in output and select.select([reader], [], [], 10)[0]:
                 output += os.read(reader, 65536)
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=10)
+            try:
+                code = process.wait(timeout=10)
+            finally:
+                process.kill()
         os.close(reader)
         return code, output
 
