@@ -33,7 +33,7 @@ from selfdistill.store import Store
 
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108 - a directory of its own in there
 CONFIG = Config(settling=AT_ONCE_ANYWHERE)
-EXAMPLES, MANY_EXAMPLES = 40, 5_000
+EXAMPLES, MANY_EXAMPLES = 20, 5_000
 HOUR_SECONDS = 3600.0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from invented import AT_ONCE, LONG_AGO, MEMORY, Claude, repaired
@@ -18,6 +18,7 @@ from selfdistill.model import Lesson
 from selfdistill.service.assembly import Assembly, assemble
 from selfdistill.service.one_pass import one_pass
 from selfdistill.service.running import Selection
+from support.examples import examples
 
 UNKNOWN_FLAG = "unknown flag: --stat\n\nUsage: gh pr diff"
 READ, AGAIN, TELL = "read", "again", "tell"
@@ -96,7 +97,7 @@ readings = st.lists(st.tuples(st.sampled_from([READ, READ, AGAIN]), st.integers(
 tellings = st.lists(st.sampled_from(range(len(TOLD))), min_size=1, max_size=2, unique=True)
 
 
-@settings(max_examples=12, deadline=None)
+@examples(6)
 @example(data=None, read=[(READ, 20), (AGAIN, 0)], told=[1])
 @example(data=None, read=[(READ, 3), (READ, 4)], told=[3, 0])
 @example(data=None, read=[(READ, 20)], told=[4])

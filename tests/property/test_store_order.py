@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from selfdistill.model import (
@@ -32,6 +32,7 @@ from selfdistill.model import (
     TriggerType,
 )
 from selfdistill.store import Commit, ProjectRef, Store, Verdict
+from support.examples import examples
 
 LOGS = 4
 MEMORY = Path("/dev/shm")  # noqa: S108 - no waiting for the disk: what is tested here is order
@@ -194,7 +195,7 @@ FLIP = Finding(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@examples(30)
 @given(
     world=worlds,
     turns=st.lists(st.integers(0, 11), max_size=12),
@@ -210,7 +211,7 @@ def test_order_leaves_no_trace(world: list[list[Step]], turns: list[int], batche
     assert distilled(world, turns, list(batches)) == distilled(world, [], [])
 
 
-@settings(max_examples=30, deadline=None)
+@examples(10)
 @given(world=worlds)
 def test_a_restart_is_a_fresh_start(world: list[list[Step]]) -> None:
     """Logs that are distilled again from the beginning leave the same findings and lessons as logs distilled once."""

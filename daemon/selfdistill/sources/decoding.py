@@ -10,13 +10,14 @@ import json
 import types
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from hashlib import blake2b
 from sys import intern
 from typing import Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo, fields
 
 S = TypeVar("S", bound=Struct)
 
@@ -86,22 +87,33 @@ def _clean(value: object) -> object:
 
 def glances(head: bytes, kind: type[S]) -> Iterator[S]:
     """Return the first records of a log as far as `kind` names their fields; a cut last line is left out."""
-    for line in head.split(b"\n"):
-        for found in read_tolerantly(line)[0]:
-            if isinstance(found.value, dict):
-                yield coerce(found.value, kind)
+    for record in _records(head):
+        yield coerce(record, kind)
+
+
+@lru_cache(maxsize=1)
+def _records(head: bytes) -> list[dict[object, object]]:
+    """The objects at the beginning of a log; every source is asked about the same one in turn."""
+    found = (value for line in head.split(b"\n") for value in read_tolerantly(line)[0])
+    return [one.value for one in found if isinstance(one.value, dict)]
 
 
 def coerce(value: object, kind: type[S]) -> S:
     """Return the struct that a decoded value makes, where fields of an odd type count as absent. Never raises."""
     given = value if isinstance(value, dict) else {}
     known: dict[str, object] = {}
-    for field in fields(kind):
+    for field in _fields(kind):
         if field.encode_name in given:
             made = _coerced(given[field.encode_name], field.type)
             if made is not UNSET:
                 known[field.name] = made
     return kind(**known)
+
+
+@cache
+def _fields(kind: type[Struct]) -> tuple[FieldInfo, ...]:
+    """The fields of a struct; `fields` evaluates the annotations each time, 0.3 ms."""
+    return fields(kind)
 
 
 def _coerced(value: object, kind: Any) -> object:  # noqa: ANN401 - any annotation of a field

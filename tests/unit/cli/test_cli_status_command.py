@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 import tomli_w
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from selfdistill.cli import status_command, status_screen
 from selfdistill.cli.status_command import Snapshot, Verdict, judge, parse, state_directory
 from selfdistill.config import places
 from selfdistill.service import processes, status
+from support.examples import examples
 
 NOW = 1_750_000_000.0
 ALIVE = {"pid": os.getpid(), "process": processes.identity(os.getpid()), "schema": status.SCHEMA}
@@ -254,7 +255,7 @@ SOURCES = st.dictionaries(
 )
 
 
-@settings(deadline=None)  # the first draw is slow on a loaded machine
+@examples(40)
 @example(
     table={},
     sources={"codex": {"skipped": {"empty": "four", "gone": 1}, "unknown_records": 1, "unknown_types": [1]}},

@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selfdistill.distill.heuristic.wording import folded, merge_key
@@ -17,6 +17,7 @@ from selfdistill.distill.llm.reply import HELD, Judged, judge
 from selfdistill.model import Polarity
 from selfdistill.privacy.redaction import Redactor
 from stories import Story
+from support.examples import examples
 from unit.distill_llm.llm_cases import KNOWN, answer, lesson, selection
 
 SELECTION = selection()
@@ -324,7 +325,7 @@ _ODD = st.dictionaries(_FIELDS, _JSON | st.sampled_from(("add", "revise", "k1", 
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(_JSON | st.lists(_ODD | _JSON, max_size=4).map(lambda told: answer(*told)) | st.text() | st.binary())
 def test_no_reply_raises(reply: object) -> None:
     """Whatever comes back, the judgement is a value: every operation is applied or counted as refused."""
