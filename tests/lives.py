@@ -161,6 +161,8 @@ def _serve() -> list[str]:
                 words: list[str] = request["words"]
                 return words
             children.add(answer)
+            if request["stopped"]:  # before it stands still a SIGCONT would be lost, and it would stand still for ever
+                os.waitid(os.P_PID, answer, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     for pid in children:
