@@ -90,6 +90,7 @@ def _inspect(opened: OpenLog, source: Source, redact: Callable[[str], str]) -> I
     lines = Lines(opened)
     inspection = _explain(Piece(lines, parser, CleanPlaces(redact), lambda: False, at_rest=True), parser, redact)
     inspection.source = source.name
+    inspection.records.total += lines.oversized_count
     inspection.records.undecodable += lines.oversized_count
     return inspection
 

@@ -147,6 +147,7 @@ class Pipeline:
             kept = None if piece.ends_session else carry  # another session knows nothing of this one
             after = Cursor(proof, start.generation, self._distiller.version, state, kept)
             records = parser.records
+            records.total += lines.oversized_count
             records.undecodable += lines.oversized_count
             work = Commit(
                 log_id=log.id,

@@ -49,7 +49,9 @@ _PRAGMAS: Final = (
     "PRAGMA cache_size = -2048",  # 2 MiB: the daemon's memory is promised to stay below 40 MiB
 )
 # fsync alone does not reach the platter on a Mac.
-_DARWIN_PRAGMAS: Final = ("PRAGMA fullfsync = ON", "PRAGMA checkpoint_fullfsync = ON")
+_SYSTEM_PRAGMAS: Final = (
+    ("PRAGMA fullfsync = ON", "PRAGMA checkpoint_fullfsync = ON") if sys.platform == "darwin" else ()
+)
 
 
 def open_database(path: Path, *, clock: Callable[[], float], busy_seconds: float) -> Database:
@@ -277,9 +279,13 @@ def create(path: Path, clock: Callable[[], float]) -> None:
 def _initialise(path: Path, clock: Callable[[], float]) -> None:
     database = Database(connect(path, busy_seconds=0.0, options="mode=rw"), path)
     try:
+        # Nobody sees the file before it is whole, so a single sync at its end is enough: the one of the last commit.
+        for pragma in ("PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF"):
+            database.rows(pragma)
         database.run(f"PRAGMA application_id = {APPLICATION_ID:d}")
         migrate(database, clock)
-        database.rows("PRAGMA journal_mode = WAL")
+        for pragma in ("PRAGMA synchronous = FULL", *_SYSTEM_PRAGMAS, "PRAGMA journal_mode = WAL"):
+            database.rows(pragma)
     finally:
         database.close()
 
@@ -307,7 +313,7 @@ def _sync_directory(directory: Path) -> None:
 def _take(database: Database, clock: Callable[[], float], *, trusted: bool) -> None:
     check_identity(database)
     _tighten(database.path)
-    for pragma in _PRAGMAS + (_DARWIN_PRAGMAS if sys.platform == "darwin" else ()):
+    for pragma in _PRAGMAS + _SYSTEM_PRAGMAS:
         database.rows(pragma)
     if database.row("PRAGMA journal_mode = WAL") != ("wal",):
         raise StoreError(
