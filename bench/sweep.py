@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from bench.kills import CONFIG, compare, soundness
@@ -96,18 +98,19 @@ def _wait_for(pid: int, tracer: subprocess.Popen[bytes]) -> None:
         time.sleep(0.001)
 
 
-def numbers(home: Path, prepared: Path, scratch: Path, call: str) -> int:
-    """How many calls of this kind one undisturbed pass makes."""
+def numbers(home: Path, prepared: Path, scratch: Path, calls: tuple[str, ...]) -> dict[str, int]:
+    """How many calls of each kind one undisturbed pass makes."""
     fresh(prepared, scratch)
     counts = scratch.with_name("counts")
     pid = child(home, scratch, wait=True)
     os.waitpid(pid, os.WUNTRACED)
-    command = ["strace", "-f", "-qq", "-o", str(counts), "-p", str(pid), "-e", f"trace={call}"]
+    command = ["strace", "-f", "-qq", "-o", str(counts), "-p", str(pid), "-e", f"trace={','.join(calls)}"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
         _wait_for(pid, tracer)
         os.kill(pid, signal.SIGCONT)
         os.waitpid(pid, 0)
-    return min(MOST_CALLS, counts.read_text().count(f"{call}("))
+    made = Counter(re.findall(r"^\d+ +(\w+)\(", counts.read_text(), re.MULTILINE))
+    return {call: min(MOST_CALLS, made[call]) for call in calls}
 
 
 def fresh(prepared: Path, scratch: Path) -> None:
@@ -118,10 +121,9 @@ def fresh(prepared: Path, scratch: Path) -> None:
 
 
 def sweep(
-    home: Path, prepared: Path, reference: Path, scratch: Path, call: str, sample: int
+    home: Path, prepared: Path, reference: Path, scratch: Path, call: str, most: int, sample: int
 ) -> tuple[int, list[dict[str, object]]]:
     """Every number of one call: how many kills, and what was wrong after which."""
-    most = numbers(home, prepared, scratch, call)
     chosen = range(1, most + 1)
     if 0 < sample < most:
         step = -(-most // sample)
@@ -155,8 +157,9 @@ def run(directory: Path, calls: tuple[str, ...], sample: int) -> dict[str, objec
         reference = directory / f"reference-{prepared.name}"
         fresh(prepared, reference)
         distil(home, reference)
-        for call in calls:
-            kills, failures = sweep(home, prepared, reference, directory / "scratch", call, sample)
+        scratch = directory / "scratch"
+        for call, most in numbers(home, prepared, scratch, calls).items():
+            kills, failures = sweep(home, prepared, reference, scratch, call, most, sample)
             kinds[call] = kinds.get(call, 0) + kills
             wrong += failures
     return {
