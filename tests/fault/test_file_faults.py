@@ -35,6 +35,7 @@ from selfdistill.config import Config, Limits
 from selfdistill.model import Records
 from selfdistill.service.one_pass import Pass, one_pass
 from selfdistill.service.running import Selection
+from support.examples import TIMES
 
 NAME = CLAUDE[0]
 DATA = SESSIONS[NAME]
@@ -165,8 +166,8 @@ class TestRewritten:
         assert distil(home).bytes_read == seen.st_size
 
     def test_case_29_inode_reused(self, home: Home) -> None:
-        """A new log in the inode of a deleted one inherits nothing of it: each of 50 is read from its beginning."""
-        for number in range(50):
+        """A new log in the inode of a deleted one inherits nothing of it: each of many is read from its beginning."""
+        for number in range(20 * TIMES):
             path = home.claude / f"{number}.jsonl"
             path.write_bytes(other_session(number, b"".join(LINES[:3])))
             assert distil(home).bytes_read == path.stat().st_size

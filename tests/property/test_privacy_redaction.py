@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selfdistill.privacy.redaction import Redactor, scrub
+from support.examples import examples
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,7 +61,7 @@ def test_there_are_fifty_kinds() -> None:
 
 @pytest.mark.parametrize("encoding", ["plain", "JSON", "URL", "shell", "wrapped"])
 @pytest.mark.parametrize("kind", PLANTED.PROVIDERS)
-@settings(max_examples=4, deadline=None)
+@examples(4)
 @given(seed=seeds, before=surroundings, after=surroundings)
 def test_provider_key_leaves_no_trace(kind: str, encoding: str, seed: int, before: str, after: str) -> None:
     """A provider's key in any encoding is gone (case 61)."""
@@ -69,7 +70,7 @@ def test_provider_key_leaves_no_trace(kind: str, encoding: str, seed: int, befor
 
 
 @pytest.mark.parametrize("kind", PLANTED.PROVIDERS)
-@settings(max_examples=4, deadline=None)
+@examples(4)
 @given(seed=seeds, before=surroundings, after=surroundings)
 def test_provider_key_in_base64_leaves_no_trace(kind: str, seed: int, before: str, after: str) -> None:
     """A provider's key in base64 is gone, because its prefix shows through."""
@@ -101,7 +102,7 @@ def test_key_glued_to_a_word_leaves_no_trace(kind: str, before: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["plain", "JSON", "URL", "shell", "wrapped"])
 @pytest.mark.parametrize("template", PLANTED.TEMPLATES)
-@settings(max_examples=4, deadline=None)
+@examples(4)
 @given(seed=seeds, before=surroundings, after=surroundings)
 def test_named_secret_leaves_no_trace(template: str, encoding: str, seed: int, before: str, after: str) -> None:
     """A secret that only its name, header, flag or URL makes one is gone in any encoding."""
@@ -109,7 +110,7 @@ def test_named_secret_leaves_no_trace(template: str, encoding: str, seed: int, b
     assert_gone(secret, f"{before}\n{PLANTED.ENCODINGS[encoding](text)}\n{after}")
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(user=st.from_regex(r"[a-z]{3,12}", fullmatch=True), seed=seeds, bare=st.booleans())
 def test_user_and_password_in_base64_leave_no_trace(user: str, seed: int, *, bare: bool) -> None:
     """`user:password` in base64 is gone, in a header and alone."""
@@ -118,7 +119,7 @@ def test_user_and_password_in_base64_leave_no_trace(user: str, seed: int, *, bar
     assert_gone(encoded.rstrip("=")[4:], encoded if bare else f"Authorization: Basic {encoded}")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(seed=seeds, end=st.booleans(), escaped=st.booleans(), before=surroundings)
 def test_private_key_leaves_no_trace(seed: int, *, end: bool, escaped: bool, before: str) -> None:
     """A private key in PEM is gone: whole or cut off, with line breaks or their escapes."""
@@ -130,7 +131,7 @@ def test_private_key_leaves_no_trace(seed: int, *, end: bool, escaped: bool, bef
         assert_gone(line, text)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.lists(
         st.one_of(
@@ -168,7 +169,7 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
     assert REDACT(redacted) == redacted
 
 
-@settings(max_examples=200, deadline=None)
+@examples(80)
 @given(st.text(st.characters(), max_size=80))
 def test_scrubbed_text_is_fit_for_files_and_terminals(text: str) -> None:
     """Scrubbed text has no control characters but line breaks and tabs, encodes as UTF-8 and scrubs to itself."""

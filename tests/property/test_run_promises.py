@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from invented import (
@@ -162,7 +162,7 @@ class TestCuts:
         """The invented logs teach enough for the tests below to fail."""
         assert sum(len(log.distilled()[0]) for log in INVENTED) >= 10
 
-    @settings(max_examples=40, deadline=None)
+    @examples(40)
     @given(data=st.data())
     def test_invented_logs_in_any_cuts(self, data: st.DataObject) -> None:
         """Every invented log gives the same findings in any cuts at line ends."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_logs import DATABASES, Log, feed, fixtures, home, lines_in, read, rows_of, text_of
@@ -16,6 +16,7 @@ from selfdistill.errors import LogProblem
 from selfdistill.ingest.members import key_of
 from selfdistill.layouts import Database, Document, Rendered
 from selfdistill.sources import SOURCES, Source
+from support.examples import examples
 
 LOGS = fixtures()
 TEXTS = {log: text_of(log.source, log.path) for log in LOGS}
@@ -105,21 +106,21 @@ def test_two_parts_are_the_whole(log: Log) -> None:
 
 
 @given(st.sampled_from(LOGS), st.data())
-@settings(max_examples=250, deadline=None)
+@examples(100)
 def test_damage_raises_nothing(log: Log, data: st.DataObject) -> None:
     """A log cut at any byte, or with bytes that turned into others, is read as far as it goes."""
     survive(log.source, log.place, damaged(TEXTS[log], data))
 
 
 @given(st.sampled_from(DOCUMENTS), st.data())
-@settings(max_examples=120, deadline=None)
+@examples(50)
 def test_damaged_documents_raise_nothing(log: Log, data: st.DataObject) -> None:
     """A document whose own bytes are cut or changed is rendered: as its records, or as a line that is counted."""
     survive(log.source, log.place, replaced(log.path, damaged(log.path.read_bytes(), data), log))
 
 
 @given(st.sampled_from([log for log in LOGS if log.path.parent.is_file()]), st.data())
-@settings(max_examples=40, deadline=None)
+@examples(20)
 def test_damaged_databases_raise_nothing(log: Log, data: st.DataObject) -> None:
     """A database whose bytes are cut or changed gives what it still holds, or is told to be damaged."""
     file = log.path.parent
@@ -127,7 +128,7 @@ def test_damaged_databases_raise_nothing(log: Log, data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(JSON_LOGS), st.data())
-@settings(max_examples=150, deadline=None)
+@examples(60)
 def test_odd_values_raise_nothing(log: Log, data: st.DataObject) -> None:
     """A field that suddenly holds another type of value costs that field at most."""
     lines = TEXTS[log].split(b"\n")
@@ -137,7 +138,7 @@ def test_odd_values_raise_nothing(log: Log, data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(DOCUMENTS), st.data())
-@settings(max_examples=150, deadline=None)
+@examples(60)
 def test_odd_documents_raise_nothing(log: Log, data: st.DataObject) -> None:
     """Any JSON in a document or in a file that belongs to it, in a message or in place of it, is rendered and read."""
     layout = log.source.layout(log.path)
@@ -151,7 +152,7 @@ def test_odd_documents_raise_nothing(log: Log, data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(BASES), st.data())
-@settings(max_examples=120, deadline=None)
+@examples(50)
 def test_odd_rows_raise_nothing(source: Source, data: st.DataObject) -> None:
     """Columns and the JSON in them may hold any value: a row gives lines without newlines, or itself."""
     layout = source.layout(PurePath(DATABASES[source.name]))
@@ -164,7 +165,7 @@ def test_odd_rows_raise_nothing(source: Source, data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(SOURCES), st.lists(st.binary(max_size=200), max_size=5))
-@settings(max_examples=100, deadline=None)
+@examples(40)
 def test_any_bytes_raise_nothing(source: Source, lines: list[bytes]) -> None:
     """Lines that are no records at all are counted."""
     survive(source, PurePath("/x/rollout-1.jsonl"), b"\n".join(lines))

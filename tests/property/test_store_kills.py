@@ -33,8 +33,9 @@ from selfdistill.model import (
     TriggerType,
 )
 from selfdistill.store import Commit, ProjectRef, Store, Verdict
+from support.examples import TIMES
 
-KILLS = 100
+KILLS = 50 * TIMES
 LONGEST_LIFE_SECONDS = 0.06
 WIDTH = 8  # bytes of one acknowledged number
 
@@ -115,7 +116,7 @@ def last_words(path: Path, batch: int, life_seconds: float, *, from_birth: bool 
 
 
 def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
-    """After 100 kills at random instants the store holds exactly the numbers up to its cursor, and is sound."""
+    """After many kills at random instants the store holds exactly the numbers up to its cursor, and is sound."""
     path = tmp_path / "lessons.db"
     chance = random.Random(20261123)  # noqa: S311 - repeatable on purpose
     acknowledged = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selfdistill.distill.llm.choosing import select
@@ -10,6 +10,7 @@ from selfdistill.distill.llm.excerpts import tokens, weight
 from selfdistill.distill.llm.transcript import chronicle
 from selfdistill.model import ToolInput, ToolKind
 from stories import Story
+from support.examples import examples
 from unit.distill_llm.llm_cases import PLENTY, selection
 
 
@@ -142,7 +143,7 @@ def _told(steps: list[tuple[str, str]]) -> Story:
     return story
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(_STEPS, st.integers(0, 1_000))
 def test_budget_is_never_exceeded(steps: list[tuple[str, str]], budget: int) -> None:
     """Whatever the session, the transcript is no longer than the budget, and every shown entry stands in it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from selfdistill.distill.llm.choosing import Selection
@@ -34,6 +34,7 @@ from selfdistill.model import (
 )
 from selfdistill.sources.injections import is_own_prompt
 from stories import Story
+from support.examples import examples
 from unit.distill_llm.llm_cases import KNOWN, kettle, selection
 
 
@@ -70,7 +71,7 @@ def test_prompt_lists_lessons_project_and_past() -> None:
 _CODE = "0123456789abcdef01234567"
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(st.lists(st.sampled_from((_CODE, _CODE.upper(), _CODE[:12], _CODE[12:], "=====", "\n", "end transcript", "x"))))
 def test_data_cannot_close_its_fence(parts: list[str]) -> None:
     """The fences' code stands on the fences only, whatever the data holds."""
