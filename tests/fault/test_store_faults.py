@@ -315,6 +315,24 @@ def test_case_52_status_is_synced_before_it_is_renamed(tmp_path: Path) -> None:
     assert all("fsync" in calls[number - 1] for number in renamed)
 
 
+def test_new_store_is_synced_before_it_has_its_name(tmp_path: Path) -> None:
+    """What a first start writes is on the platter before the store is where the next start looks for it."""
+    home = Home(tmp_path, AT_ONCE, BUSY)
+    (home.claude / NAME).write_bytes(SESSIONS[NAME])
+    life = lives.start(["run"], home.environment(), stopped=True)
+    record = tmp_path / "calls"
+    try:
+        with recorded(life.pid, "pwrite64,fsync,fdatasync,link,linkat", record):
+            assert life.wait(60) == 0
+    finally:
+        life.kill()
+    calls = [line.split()[1] for line in record.read_text().splitlines() if "lessons.db.new-" in line]
+    named = next(number for number, call in enumerate(calls) if call.startswith("link"))
+    assert calls[named - 1].startswith(("fsync", "fdatasync"))
+    assert any(call.startswith("pwrite64") for call in calls[:named])
+    assert not any(call.startswith("pwrite64") for call in calls[named:])
+
+
 def test_case_52_status_file_blocked(tmp_path: Path) -> None:
     """When something else stands where the status file belongs the daemon works on, and heals it when it may."""
     home = Home(tmp_path, AT_ONCE, BUSY)

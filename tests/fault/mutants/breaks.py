@@ -257,9 +257,16 @@ MUTANTS: Final = (
     Mutant(
         "commit without syncing",
         "store/opening.py",
-        '"PRAGMA synchronous = FULL"',
-        '"PRAGMA synchronous = OFF"',
+        '"PRAGMA synchronous = FULL",\n    "PRAGMA foreign_keys = ON"',
+        '"PRAGMA synchronous = OFF",\n    "PRAGMA foreign_keys = ON"',
         ("tests/unit/store/test_store_opening.py::test_the_guards_are_on",),
+    ),
+    Mutant(
+        "name a new store before it is on the disk",
+        "store/opening.py",
+        'for pragma in ("PRAGMA synchronous = FULL", *_SYSTEM_PRAGMAS, "PRAGMA journal_mode = WAL"):',
+        'for pragma in ("PRAGMA journal_mode = WAL",):',
+        (f"{STORE}::test_new_store_is_synced_before_it_has_its_name",),
     ),
     Mutant(
         "begin transactions that may fail at once",
