@@ -146,15 +146,20 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
-    """Four times the text takes no more than about four times the time, and never seconds for 100 KB."""
-    text = unit * (100_000 // len(unit))
+    """Four times the text takes no more than about four times the time, and never a second for 40 KB."""
+    text = unit * (40_000 // len(unit))
+    # The better of two: time on a core that is shared with another process is not worth as much.
+    quarter = min(cpu_seconds(text[: len(text) // 4]) for _ in range(2))
+    whole = min(cpu_seconds(text) for _ in range(2))
+    assert whole < max(10 * quarter, 0.1)
+    assert whole < 1
+
+
+def cpu_seconds(text: str) -> float:
+    """What it costs to redact a text."""
     start = time.process_time()
-    REDACT(text[: len(text) // 4])
-    quarter = time.process_time() - start
     REDACT(text)
-    whole = time.process_time() - start - quarter
-    assert whole < max(10 * quarter, 0.2)
-    assert whole < 2
+    return time.process_time() - start
 
 
 def test_a_megabyte_of_prose_takes_little_time() -> None:
