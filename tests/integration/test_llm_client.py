@@ -11,9 +11,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import anthropic
 import pytest
-from anthropic import _constants
 
 from selfdistill.distill.llm.asking import (
     AskFailed,
@@ -262,12 +260,14 @@ def test_stray_variables_change_nothing(
     server: MessagesServer, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No variable redirects the transcript, changes a header or makes the SDK log the prompt."""
+    from anthropic._utils import _logs  # noqa: PLC0415 - seconds, which only these tests need
+
     desk.asker.ask(REQUEST)
     desk.asker.close()
     for name, value in STRAY.items():
         monkeypatch.setenv(name, value)
         monkeypatch.setenv(name.lower(), value)
-    anthropic._utils._logs.setup_logging()  # what importing does
+    _logs.setup_logging()  # what importing does
     desk.asker.ask(REQUEST)
     plain, stray = server.calls()
     assert stray.headers == plain.headers
@@ -296,6 +296,8 @@ def test_without_a_key_none_is_sent(server: MessagesServer) -> None:
 
 def test_version_is_the_one_the_sdk_speaks() -> None:
     """The version we say is the installed SDK's."""
+    from anthropic import _constants  # noqa: PLC0415 - seconds, which only these tests need
+
     assert API_VERSION == _constants.ANTHROPIC_API_VERSION
 
 

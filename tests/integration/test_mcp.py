@@ -20,8 +20,6 @@ from selfdistill.service.agent_words import MARK
 from selfdistill.service.mcp_server import TOOLS, schema_of
 from selfdistill.sources.injections import without_own
 
-mcp = pytest.importorskip("mcp", reason="the extra `mcp` is not installed: pip install -e '.[dev]'")
-
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 READ_ONLY = {"self_distill_status", "search_lessons", "retrieve_lessons", "get_lesson"}
 
@@ -51,6 +49,7 @@ class Agent:
 
 def spoken(home: Home, talk: Callable[[Agent], Awaitable[None]]) -> str:
     """Let an agent talk to a server that was started in the project; what the server wrote to standard error."""
+    mcp = pytest.importorskip("mcp", reason="the extra `mcp` is not installed: pip install -e '.[dev]'")
     import anyio  # noqa: PLC0415 - comes with mcp
 
     log = home.path / "mcp.log"
@@ -188,7 +187,9 @@ async def refuses(agent: Agent) -> None:
     assert "is no model's name" in await agent.fail("run_self_distill", model="--state-dir=/tmp")
     assert "query" in await agent.fail("search_lessons")
     assert "files" in await agent.fail("retrieve_lessons", task="x", files=["a"] * 21)
-    with pytest.raises(mcp.MCPError, match="no tool 'frob'"):
+    from mcp import MCPError  # noqa: PLC0415 - a second, which only these tests need
+
+    with pytest.raises(MCPError, match="no tool 'frob'"):
         await agent.client.call_tool("frob", {})
 
 
