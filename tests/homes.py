@@ -29,6 +29,7 @@ PATIENCE_SECONDS = 15.0  # how long a test waits for what takes milliseconds, on
 OUR_TIMES = {"created_at", "updated_at"}
 
 # All events lost, and what takes minutes takes moments.
+WITHOUT_EVENTS = bool(os.environ.get("SELFDISTILL_TESTS_WITHOUT_EVENTS"))  # set by `tests/run full`
 SCANS_ONLY = Scanning(watch=False, directories_every_seconds=0.1, hot_every_seconds=0.1)
 AT_ONCE = Settling(settle_seconds=0.0)
 # Also turns that are open are distilled after no time at all, so that a log is cut wherever it happens to end.
@@ -70,7 +71,7 @@ class Home:
 
     def configure(self, settling: Settling, scanning: Scanning, limits: Limits | None = None, more: str = "") -> None:
         """Write the configuration file; with SELFDISTILL_TESTS_WITHOUT_EVENTS set, scans alone find what changes."""
-        if os.environ.get("SELFDISTILL_TESTS_WITHOUT_EVENTS"):
+        if WITHOUT_EVENTS:
             scanning = SCANS_ONLY
         tables = {"settling": settling, "scanning": scanning, "limits": limits or Limits()}
         lines = []
