@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import tomllib
@@ -176,7 +177,13 @@ class Daemon:
         """SIGTERM, and it ends in good order; nothing if it has ended already."""
         if self.process.poll() is None:
             self.send(signal.SIGTERM)
-            assert self.process.wait(10) == 0, self.log()
+            try:
+                code = self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.send(signal.SIGABRT)  # it tells what each of its threads is at (lives.py)
+                self.process.wait(10)
+                raise AssertionError(f"SIGTERM did not end it:\n{self.log()}") from None
+            assert code == 0, self.log()
 
     def end(self) -> None:
         """However the test went, no process stays."""

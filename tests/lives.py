@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -183,6 +184,7 @@ def _become(request: dict[str, Any]) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, stream)
         os.close(descriptor)
+    faulthandler.enable()  # SIGABRT and crashes show the stacks of all threads
     if request["within"]:
         _join(request["within"])
     os.chdir(request["cwd"])
