@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import time
+import weakref
 from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Final, Self
 
@@ -231,17 +232,24 @@ def _watchdog_interval_seconds(environment: Mapping[str, str]) -> float | None:
 class Signals:
     """SIGTERM and SIGINT ask to stop, SIGHUP to read the configuration again; a second stop signal ends us at once.
 
-    Handlers only set plain flags and put into a SimpleQueue, whose `put` is reentrant. They never touch an Event: its
-    lock is not reentrant, and a signal that lands while the main thread is inside `Event.wait` would hang it for ever.
-    `stop` is set by `wait`, outside the handler, for the other threads to wait on.
+    The main thread sleeps on a pipe that the interpreter writes to, in whichever thread the kernel runs the C handler:
+    a signal that another thread gets, or that comes just before the sleep, ends no wait for a lock, and our handler
+    would run when that times out. Handlers only set plain flags; `stop` is set by `wait`, outside them: an Event's lock
+    is not reentrant.
     """
 
     def __init__(self) -> None:
         self.stop = Event()
         self._stop_requested = False
         self._reload_requested = False
-        self._wakeups: SimpleQueue[None] = SimpleQueue()
+        self._woken, self._wakeup = pipe = os.pipe()
+        for descriptor in pipe:
+            os.set_blocking(descriptor, False)
+            weakref.finalize(self, os.close, descriptor)
+        self._sleeper = select.poll()
+        self._sleeper.register(self._woken, select.POLLIN)
         self._previous: dict[signal.Signals, object] = {}
+        self._previous_wakeup = -1
 
     @property
     def stop_requested(self) -> bool:
@@ -250,6 +258,7 @@ class Signals:
 
     def install(self) -> None:
         """Take the signals over; main thread only. SIGPIPE is ignored: a closed terminal must not end a daemon."""
+        self._previous_wakeup = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._on_stop)
         self._previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_reload)
@@ -260,22 +269,22 @@ class Signals:
         while self._previous:
             number, previous = self._previous.popitem()
             signal.signal(number, previous)  # type: ignore[arg-type]  # what signal.signal itself returned
+        signal.set_wakeup_fd(self._previous_wakeup)
 
     def wait(self, timeout_seconds: float | None) -> bool:
         """Sleep until a signal or `wake`, at most `timeout_seconds` (None: for ever); return whether to stop."""
-        try:
-            self._wakeups.get(timeout=None if timeout_seconds is None else max(0.0, timeout_seconds))
-            while True:  # several reasons to wake are one
-                self._wakeups.get_nowait()
-        except Empty:
-            pass
+        self._sleeper.poll(None if timeout_seconds is None else max(0.0, timeout_seconds) * 1000)
+        with suppress(BlockingIOError):
+            while os.read(self._woken, 4096):  # several reasons to wake are one
+                pass
         if self._stop_requested:
             self.stop.set()
         return self._stop_requested
 
     def wake(self) -> None:
         """End the current or the next `wait`; any thread."""
-        self._wakeups.put(None)
+        with suppress(BlockingIOError):  # full: it wakes already
+            os.write(self._wakeup, b"\0")
 
     def request_stop(self) -> None:
         """Ask to stop without a signal; any thread."""
@@ -292,8 +301,6 @@ class Signals:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         self._stop_requested = True
-        self._wakeups.put(None)
 
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
         self._reload_requested = True
-        self._wakeups.put(None)

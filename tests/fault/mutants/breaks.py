@@ -262,6 +262,13 @@ MUTANTS: Final = (
         ("tests/unit/store/test_store_opening.py::test_the_guards_are_on",),
     ),
     Mutant(
+        "hear only the signals that the main thread gets",
+        "service/lifecycle.py",
+        "self._previous_wakeup = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)",
+        "self._previous_wakeup = -1",
+        ("tests/unit/service/test_service_lifecycle.py::TestSignals",),
+    ),
+    Mutant(
         "name a new store before it is on the disk",
         "store/opening.py",
         'for pragma in ("PRAGMA synchronous = FULL", *_SYSTEM_PRAGMAS, "PRAGMA journal_mode = WAL"):',

@@ -207,6 +207,24 @@ class TestSignals:
         finally:
             signals.restore()
 
+    def test_signal_that_another_thread_gets_ends_the_wait(self) -> None:
+        """The kernel may give a process's signal to any of its threads: the main thread wakes all the same."""
+        signals = Signals()
+        signals.install()
+        over = threading.Event()
+        other = threading.Thread(target=over.wait)
+        other.start()
+        try:
+            assert other.ident is not None
+            threading.Timer(0.05, signal.pthread_kill, (other.ident, signal.SIGTERM)).start()
+            started = time.monotonic()
+            assert signals.wait(5)
+            assert time.monotonic() - started < 1
+        finally:
+            over.set()
+            other.join()
+            signals.restore()
+
     def test_hangup_asks_for_the_configuration_once(self) -> None:
         """SIGHUP is reported exactly once and does not stop anything."""
         signals = Signals()
