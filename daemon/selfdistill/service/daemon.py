@@ -59,6 +59,7 @@ class Daemon:
         self._signals = signals
         self._log = log
         self._failure: BaseException | None = None
+        self._worker_ended = False  # said by its thread, which lives for a moment after that
         self._restarts: list[float] = []
         self._paused: type[SelfdistillError] | None = None
         self._told_ready = False
@@ -84,9 +85,10 @@ class Daemon:
         worker.on_distilled = asker.nudge
         thread = threading.Thread(target=self._body, args=(worker,), name="worker", daemon=True)
         self._failure = None
+        self._worker_ended = False
         thread.start()
         asker.start()
-        code = self._supervise(worker, thread)
+        code = self._supervise(worker)
         if code is not None:
             self._notifier.stopping()
         asker.stop()
@@ -113,6 +115,7 @@ class Daemon:
         except Exception as failure:  # noqa: BLE001 - a thread's body: told, counted and acted on by the main thread
             self._failure = failure
         finally:
+            self._worker_ended = True
             self._signals.wake()
 
     def _ready(self) -> None:
@@ -121,7 +124,7 @@ class Daemon:
             self._told_ready = True
             self._notifier.ready()
 
-    def _supervise(self, worker: Worker, thread: threading.Thread) -> int | None:
+    def _supervise(self, worker: Worker) -> int | None:
         """Sleep, feed the watchdog, look after the worker. An exit code, or None to start the worker anew."""
         interval = min(self._notifier.watchdog_interval_seconds or HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)
         told = time.monotonic()
@@ -132,7 +135,7 @@ class Daemon:
             if self._signals.take_reload():
                 self._log.info("reloading")
                 return None
-            if not thread.is_alive():
+            if self._worker_ended:
                 return self._judge_failure()
             if not self._lock.still_ours():
                 self._failure = self._lost_lock()
